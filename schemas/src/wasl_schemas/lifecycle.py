@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The lifecycle: which states exist, which trigger moves one to the next, and who may cause it.
 
-One machine per aggregate; the owner of an aggregate moves it with :meth:`Machine.move`, which refuses
-what is not in the table. Everybody else only learns states, each with a version, and keeps the highest
-version: so any order, any duplicate and any interleaving ends in the same place.
+One machine per aggregate; the owner of an aggregate moves it with :meth:`Machine.move`, which
+refuses what is not in the table. Everybody else only learns states, each with a version, and keeps
+the highest version: so any order, any duplicate and any interleaving ends in the same place.
 """
 
 from collections.abc import Mapping
@@ -89,7 +89,7 @@ class Machine(Generic[StateT]):
     name: str
     initial: StateT
     steps: tuple[Step[StateT], ...]
-    #: States in which nothing more is expected; a machine may still leave them (reopen, late answer).
+    #: States in which nothing more is expected; a machine may still leave them (a late answer).
     settled: frozenset[StateT]
 
     def table(self) -> Mapping[tuple[StateT, str], StateT]:
@@ -116,7 +116,9 @@ _C, _D, _R, _N = CaseState, DispatchState, ReferralState, NotificationState
 _ANALYST, _SECOND = (Actor.ANALYST,), (Actor.SECOND_ANALYST,)
 
 
-def _steps(*rows: tuple[tuple[StateT, ...], str, StateT, tuple[Actor, ...]]) -> tuple[Step[StateT], ...]:
+def _steps(
+    *rows: tuple[tuple[StateT, ...], str, StateT, tuple[Actor, ...]],
+) -> tuple[Step[StateT], ...]:
     return tuple(Step(s, trigger, to, by) for states, trigger, to, by in rows for s in states)
 
 
@@ -134,7 +136,12 @@ CASE: Machine[CaseState] = Machine(
         ((_C.IN_PROGRESS,), "confirm", _C.IN_PROGRESS, _SECOND),
         ((_C.RESOLVED,), "confirm", _C.RESOLVED, _SECOND),
         ((_C.UNRESOLVED,), "confirm", _C.UNRESOLVED, _SECOND),
-        ((_C.OPEN, _C.ASSESSED, _C.SECOND_LOOK), "close", _C.CLOSED, (Actor.ANALYST, Actor.REPORTER)),
+        (
+            (_C.OPEN, _C.ASSESSED, _C.SECOND_LOOK),
+            "close",
+            _C.CLOSED,
+            (Actor.ANALYST, Actor.REPORTER),
+        ),
         ((_C.IN_PROGRESS, _C.UNRESOLVED), "resolve", _C.RESOLVED, (Actor.GATEWAY,)),
         ((_C.IN_PROGRESS,), "give_up", _C.UNRESOLVED, (Actor.GATEWAY,)),
         (
@@ -152,9 +159,10 @@ ANSWERS: tuple[DispatchState, ...] = (
     _D.REMOVED, _D.GEO_RESTRICTED, _D.AGE_RESTRICTED, _D.LABELLED, _D.ACCOUNT_ACTION,
     _D.ALREADY_GONE, _D.REFUSED,
 )  # fmt: skip
-#: Answers after which the harm can no longer be reached where removal was asked.
+#: Answers with which the partner did something about the item.
 ACTED: frozenset[DispatchState] = frozenset(ANSWERS) - {_D.REFUSED}
 _WAITING = (_D.SENT, _D.ACKNOWLEDGED, _D.NO_REPLY)
+_LESS = (_D.REFUSED, _D.LABELLED, _D.AGE_RESTRICTED, _D.GEO_RESTRICTED)
 
 DISPATCH: Machine[DispatchState] = Machine(
     name="dispatch",
@@ -168,10 +176,7 @@ DISPATCH: Machine[DispatchState] = Machine(
         ((_D.SENT, _D.NO_REPLY), "acknowledge", _D.ACKNOWLEDGED, (Actor.PARTNER,)),
         *((_WAITING, answer.value, answer, (Actor.PARTNER,)) for answer in ANSWERS),
         # A partner may do more than it first answered: refused, then removed after all.
-        *(
-            ((_D.REFUSED, _D.LABELLED, _D.AGE_RESTRICTED, _D.GEO_RESTRICTED), a.value, a, (Actor.PARTNER,))
-            for a in (_D.REMOVED,)
-        ),
+        (_LESS, _D.REMOVED.value, _D.REMOVED, (Actor.PARTNER,)),
         ((_D.SENT, _D.ACKNOWLEDGED), "give_up_waiting", _D.NO_REPLY, (Actor.GATEWAY,)),
         ((_D.REQUESTED, _D.AMBIGUOUS, *_WAITING), "withdraw", _D.WITHDRAWN, (Actor.GATEWAY,)),
     ),

@@ -8,6 +8,8 @@ encrypted with the data key of the person or item they belong to.
 from enum import StrEnum
 from typing import Annotated, TypeVar
 
+from pydantic.fields import FieldInfo
+
 T = TypeVar("T")
 
 
@@ -22,3 +24,8 @@ Public = Annotated[T, Sensitivity.PUBLIC]
 Internal = Annotated[T, Sensitivity.INTERNAL]
 Personal = Annotated[T, Sensitivity.PERSONAL]
 Restricted = Annotated[T, Sensitivity.RESTRICTED]
+
+
+def marks(field: FieldInfo) -> list[Sensitivity]:
+    """The sensitivities a field declares; exactly one in a published event."""
+    return [m for m in field.metadata if isinstance(m, Sensitivity)]

@@ -4,6 +4,7 @@
 Topics are created from here by ``wasl topics apply`` and never by a broker on its own.
 """
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -38,7 +39,8 @@ class TopicSpec(Generic[DataT]):
     """One topic: one event type, one major version.
 
     ``key`` names the data field that becomes the Kafka key (the aggregate's id). ``producers`` and
-    ``consumers`` are service names; the architecture tests compare them with what services register.
+    ``consumers`` are service names; the architecture tests compare them with what services
+    register.
     """
 
     name: str
@@ -56,15 +58,14 @@ class TopicSpec(Generic[DataT]):
     @property
     def type(self) -> str:
         """The CloudEvents ``type``; a connector's own topic carries the shared type."""
-        base = self.name.removeprefix("wasl.")
-        if self.connector:
-            base = base.replace(f".{self.connector}.", ".")
-        return f"org.wasl.{base}"
+        root, aggregate, event, *_, major = self.name.split(".")
+        return f"org.{root}.{aggregate}.{event}.{major}"
 
     @property
     def connector(self) -> str | None:
+        """The connector's name, where the topic is one connector's own."""
         parts = self.name.split(".")
-        return parts[3] if len(parts) == 5 else None
+        return parts[3].replace("-", "_") if len(parts) == 5 else None
 
     @property
     def schema_urn(self) -> str:
@@ -77,19 +78,23 @@ class TopicSpec(Generic[DataT]):
 _I, _P, _X = Sensitivity.INTERNAL, Sensitivity.PERSONAL, Sensitivity.RESTRICTED
 
 REPORT_SUBMITTED_V1 = TopicSpec(
-    "wasl.report.submitted.v1", ReportSubmittedV1, "report_id", ("intake",), ("triage", "notify"), _X,
+    "wasl.report.submitted.v1", ReportSubmittedV1, "report_id",
+    ("intake",), ("triage", "notify"), _X,
     "A report is durable in intake. Text, locations and contact are sealed with the report's key.",
 )  # fmt: skip
 REPORT_WITHDRAWN_V1 = TopicSpec(
-    "wasl.report.withdrawn.v1", ReportWithdrawnV1, "report_id", ("intake",), ("triage", "notify"), _I,
+    "wasl.report.withdrawn.v1", ReportWithdrawnV1, "report_id",
+    ("intake",), ("triage", "notify"), _I,
     "The holder of the receipt took the report back.",
 )  # fmt: skip
 REPORTER_MESSAGE_SENT_V1 = TopicSpec(
-    "wasl.reporter-message.sent.v1", ReporterMessageSentV1, "report_id", ("intake",), ("triage",), _P,
+    "wasl.reporter-message.sent.v1", ReporterMessageSentV1, "report_id",
+    ("intake",), ("triage",), _P,
     "The reporter wrote in the thread behind the receipt.",
 )  # fmt: skip
 STAFF_MESSAGE_SENT_V1 = TopicSpec(
-    "wasl.staff-message.sent.v1", StaffMessageSentV1, "report_id", ("triage",), ("intake", "notify"), _P,
+    "wasl.staff-message.sent.v1", StaffMessageSentV1, "report_id",
+    ("triage",), ("intake", "notify"), _P,
     "Staff wrote to the reporter.",
 )  # fmt: skip
 CASE_OPENED_V1 = TopicSpec(
@@ -120,24 +125,33 @@ NOTIFICATION_UPDATED_V1 = TopicSpec(
 
 SHARED: tuple[TopicSpec[EventData], ...] = (
     REPORT_SUBMITTED_V1, REPORT_WITHDRAWN_V1, REPORTER_MESSAGE_SENT_V1, STAFF_MESSAGE_SENT_V1,
-    CASE_OPENED_V1, CASE_UPDATED_V1, DISPATCH_UPDATED_V1, REFERRAL_REQUESTED_V1, REFERRAL_UPDATED_V1,
-    NOTIFICATION_UPDATED_V1,
+    CASE_OPENED_V1, CASE_UPDATED_V1, DISPATCH_UPDATED_V1, REFERRAL_REQUESTED_V1,
+    REFERRAL_UPDATED_V1, NOTIFICATION_UPDATED_V1,
 )  # type: ignore[assignment]  # fmt: skip  # each spec is invariant in its own data type
 
 #: Connectors shipped with the hub; a deployment adds its own with WASL_CONNECTORS.
 BUILT_IN_CONNECTORS: tuple[str, ...] = ("reference", "webhook")
+CONNECTOR = re.compile(r"[a-z][a-z0-9_]{1,30}")
 
 
 def dispatch_requested_v1(connector: str) -> TopicSpec[DispatchRequestedV1]:
-    """The topic of one connector: lag, scaling, pausing and failure are its own."""
+    """The topic of one connector: lag, scaling, pausing and failure are its own.
+
+    A topic may not hold the ``_`` a connector's name may (metrics fold ``_`` and ``.`` together):
+    it is written ``-`` there. Raises ValueError for what is no connector's name.
+    """
+    if not CONNECTOR.fullmatch(connector):
+        raise ValueError(
+            f"connector name {connector!r}: expected 2 to 31 of a-z, 0-9, _, a letter first"
+        )
     return TopicSpec(
-        f"wasl.dispatch.requested.{connector}.v1", DispatchRequestedV1, "case_id", ("triage",),
-        ("platform-gateway",), _X,
+        f"wasl.dispatch.requested.{connector.replace('_', '-')}.v1", DispatchRequestedV1, "case_id",
+        ("triage",), ("platform-gateway",), _X,
         f"Requests to partners behind the connector '{connector}'.",
     )  # fmt: skip
 
 
 def registry(connectors: Iterable[str] = BUILT_IN_CONNECTORS) -> tuple[TopicSpec[EventData], ...]:
     """Every topic of a deployment with these connectors."""
-    own: list[TopicSpec[EventData]] = [dispatch_requested_v1(c) for c in connectors]  # type: ignore[misc]
+    own: list[TopicSpec[EventData]] = [dispatch_requested_v1(c) for c in dict.fromkeys(connectors)]  # type: ignore[misc]
     return (*SHARED, *own)

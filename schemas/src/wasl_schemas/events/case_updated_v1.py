@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Something about a case changed. ``version`` grows by one with every change of the case."""
 
-from wasl_schemas.base import EventData, OpenEnum, Slug, Timestamp
+from wasl_schemas.base import EventData, OpenEnum, Slug, Timestamp, Version
 from wasl_schemas.events.common import Ground, Severity
 from wasl_schemas.ids import CaseId, ReportId
 from wasl_schemas.lifecycle import CaseState
@@ -22,9 +22,13 @@ class CaseChange(OpenEnum):
     UNKNOWN = "unknown"
 
 
+#: The ``reason`` of a case closed because nothing unlawful was found: the reporter is told so.
+NO_GROUND = "no_ground"
+
+
 class CaseUpdatedV1(EventData):
     case_id: Internal[CaseId]
-    version: Internal[int]
+    version: Internal[Version]
     change: Internal[CaseChange]
     state: Internal[CaseState]
     severity: Internal[Severity]
@@ -36,4 +40,6 @@ class CaseUpdatedV1(EventData):
     ground: Internal[Ground | None] = None
     #: Advice card of the country pack's texts to show the reporter.
     advice: Internal[Slug | None] = None
+    #: Only with CLOSED: a machine word for why; :data:`NO_GROUND` is one of them.
+    reason: Internal[Slug | None] = None
     changed_at: Internal[Timestamp]

@@ -20,7 +20,7 @@ class Channel(OpenEnum):
 
 
 class Severity(StrEnum):
-    """Order matters: a modifier moves along it. The clocks of each level are in the country pack."""
+    """Order matters: a modifier moves along it. Each level's clocks are in the country pack."""
 
     LOW = "low"
     MEDIUM = "medium"
@@ -43,14 +43,14 @@ class GroundKind(OpenEnum):
 
 
 class Ground(Model):
-    """Why a decision is lawful: an article in the country pack, or a rule of the partner's terms."""
+    """Why a decision is lawful: an article in the country pack or a rule of the partner's terms."""
 
     kind: Public[GroundKind]
     ref: Public[Slug]
 
 
 class Contact(Model):
-    """Inside the seal: how the reporter asked to be reached. ``safe``: it is safe to write there."""
+    """Inside the seal: how to reach the reporter. ``safe``: it is safe to write there."""
 
     channel: Internal[str]
     address: Personal[str]

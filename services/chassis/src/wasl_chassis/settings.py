@@ -28,7 +28,9 @@ def _key32(value: SecretStr) -> SecretStr:
     try:
         size = len(base64.b64decode(value.get_secret_value().strip(), validate=True))
     except ValueError as error:
-        raise ValueError("expected 32 bytes in base64 (make one: openssl rand -base64 32)") from error
+        raise ValueError(
+            "expected 32 bytes in base64 (make one: openssl rand -base64 32)"
+        ) from error
     if size != 32:
         raise ValueError(f"expected 32 bytes in base64, got {size} bytes")
     return value
@@ -85,7 +87,9 @@ class Settings(BaseSettings):
     master_key: Key32 = Field(description="Wraps the data keys; 32 bytes in base64")
     pepper: Key32 = Field(description="Keys the hashes of receipts and items; never rotated")
     replica: str = Field(
-        default="0", pattern=r"^[a-z0-9-]{1,40}$", description="Name of this replica, stable over restarts"
+        default="0",
+        pattern=r"^[a-z0-9-]{1,40}$",
+        description="Name of this replica, stable over restarts",
     )
     database_prefix: str = Field(
         default="wasl", pattern=r"^[a-z0-9_]{1,20}$", description="Databases are PREFIX_SERVICE"
@@ -96,7 +100,9 @@ class Settings(BaseSettings):
     admin_host: str = Field(default="127.0.0.1", description="Where health and metrics listen")
     admin_port: int = Field(default=0, ge=0, le=65535, description="0 takes a free port")
     log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
-    grace_seconds: float = Field(default=25, gt=0, le=600, description="Time to drain after SIGTERM")
+    grace_seconds: float = Field(
+        default=25, gt=0, le=600, description="Time to drain after SIGTERM"
+    )
     batch_max_records: int = Field(default=500, ge=1, le=5000)
     max_poll_interval_seconds: float = Field(default=900, ge=10, le=3600)
     session_timeout_seconds: float = Field(default=10, ge=1, le=300)
@@ -130,10 +136,7 @@ class Settings(BaseSettings):
 
     def masked(self) -> dict[str, Any]:
         """The effective settings, fit for a log line."""
-        return {
-            name: "********" if isinstance(value, SecretStr) else value
-            for name, value in self
-        }
+        return {name: "********" if isinstance(value, SecretStr) else value for name, value in self}
 
 
 SettingsT = TypeVar("SettingsT", bound=Settings)

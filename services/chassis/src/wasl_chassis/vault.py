@@ -69,7 +69,9 @@ class Vault:
 
     def __init__(self, masters: dict[str, bytes]) -> None:
         if not masters or any(len(m) != 32 for m in masters.values()):
-            raise ValueError("a master key must be 32 bytes; generate one with 'wasl doctor --new-key'")
+            raise ValueError(
+                "a master key must be 32 bytes; generate one with 'wasl doctor --new-key'"
+            )
         self._masters = {name: AESGCM(key) for name, key in masters.items()}
         self._current = next(iter(masters))
 
@@ -132,7 +134,9 @@ class Keyring:
     async def seal(self, key_id: str, field: str, text: str) -> str:
         """Raises :class:`KeyDestroyed` where the key does not exist (any more)."""
         nonce = os.urandom(12)
-        sealed = (await self._key(key_id)).encrypt(nonce, text.encode(), f"{key_id}|{field}".encode())
+        sealed = (await self._key(key_id)).encrypt(
+            nonce, text.encode(), f"{key_id}|{field}".encode()
+        )
         return f"s1.{key_id}.{_b64(nonce + sealed)}"
 
     async def open(self, sealed: str, field: str) -> str:

@@ -60,7 +60,9 @@ class UnitOfWork:
         found = await self._store.read(collection, missing)
         for i in missing:
             doc = found.get(i)
-            entry = _Entry(None, None) if doc is None else _Entry(doc["_rev"], collection.decode(doc))
+            entry = (
+                _Entry(None, None) if doc is None else _Entry(doc["_rev"], collection.decode(doc))
+            )
             self._entries[collection.name, i] = (collection, entry)
 
     async def get(self, collection: Collection[T], key: str) -> T | None:

@@ -35,13 +35,21 @@ class FakeClock:
 
 def _holds(value: Any, condition: Any) -> bool:
     if not (isinstance(condition, Mapping) and condition and all(k[0] == "$" for k in condition)):
-        return value is _MISSING if condition is None and value is _MISSING else bool(value == condition)
+        return (
+            value is _MISSING
+            if condition is None and value is _MISSING
+            else bool(value == condition)
+        )
     known = None if value is _MISSING else value
     for op, arg in condition.items():
         if op == "$exists":
             ok = (value is not _MISSING) == arg
         elif op == "$in":
-            ok = known in arg if not isinstance(known, list | tuple) else any(k in arg for k in known)
+            ok = (
+                known in arg
+                if not isinstance(known, list | tuple)
+                else any(k in arg for k in known)
+            )
         elif op == "$ne":
             ok = known != arg
         elif known is None:
@@ -121,12 +129,14 @@ class MemoryStore:
             for index in collection.indexes:
                 if index.unique:
                     keys = [k for k, _ in index.keys]
-                    taken = {tuple(_field(d, k) for k in keys) for d in self._of(collection).values()}
+                    taken = {
+                        tuple(_field(d, k) for k in keys) for d in self._of(collection).values()
+                    }
                     if any(tuple(_field(d, k) for k in keys) in taken for d in docs):
                         raise Conflict("unique index")
-        guarded = [
-            (c, i, r) for c, rows in changes.replaces.items() for i, r, _ in rows
-        ] + [(c, i, r) for c, rows in changes.deletes.items() for i, r in rows]
+        guarded = [(c, i, r) for c, rows in changes.replaces.items() for i, r, _ in rows] + [
+            (c, i, r) for c, rows in changes.deletes.items() for i, r in rows
+        ]
         for collection, i, rev in guarded:
             if self._of(collection).get(i, {}).get("_rev") != rev:
                 raise Conflict("revision moved on")

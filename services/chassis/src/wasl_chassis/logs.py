@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""JSON lines on standard output: constant sentences, values in fields.
+
+An exception is logged by its class and the places it passed; its text may quote what a person wrote, so
+it never reaches a line.
+"""
+
+import json
+import logging
+import sys
+import traceback
+from datetime import UTC, datetime
+from typing import Any
+
+_PLAIN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+
+class JsonFormatter(logging.Formatter):
+    def __init__(self, service: str, version: str) -> None:
+        super().__init__()
+        self._fixed = {"service": service, "version": version}
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            **self._fixed,
+            "logger": record.name,
+            "msg": record.msg if not record.args else record.getMessage(),
+        }
+        line.update({k: v for k, v in vars(record).items() if k not in _PLAIN})
+        if record.exc_info and record.exc_info[0] is not None:
+            line["error"] = record.exc_info[0].__name__
+            frames = traceback.extract_tb(record.exc_info[2])[-6:]
+            line["at"] = [f"{f.filename.rsplit('/', 1)[-1]}:{f.lineno} {f.name}" for f in frames]
+        return json.dumps(line, ensure_ascii=False, default=str)
+
+
+class _OwnWords(logging.Filter):
+    """Libraries put data into their messages: keep their warnings as a fact, not as text."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.name.startswith("wasl"):
+            return True
+        record.msg, record.args = "a library reported a problem", None
+        record.where = f"{record.filename}:{record.lineno}"
+        return record.levelno >= logging.WARNING
+
+
+def configure(service: str, version: str, level: str = "INFO") -> None:
+    """Install the one handler. Foreign loggers speak from WARNING up only, without their text."""
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(JsonFormatter(service, version))
+    handler.addFilter(_OwnWords())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)

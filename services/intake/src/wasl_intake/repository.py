@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What intake keeps, and the one place that knows how it looks in the database.
+
+``reports`` is intake's own truth. ``links``, ``case_views`` and the staff's messages are a read model
+of other services' events and can be rebuilt from the log. No document holds readable text of a person:
+content, contact and messages are sealed with the report's data key.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from wasl_schemas.events.common import Severity
+from wasl_schemas.lifecycle import CaseState, DispatchState, ReferralState
+from wasl_schemas.timeline import (
+    CaseView,
+    DispatchRow,
+    Membership,
+    ReferralRow,
+    TimelineEntry,
+    TimelineKind,
+)
+
+from wasl_chassis.store import Collection, Doc, Index
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One report. ``content`` and ``contact_address`` are sealed, and gone after a withdrawal."""
+
+    report_id: str
+    fingerprint: str
+    received_at: datetime
+    channel: str
+    language: str
+    category: str | None
+    danger_now: bool | None
+    under_18: bool | None
+    under_13: bool | None
+    consent_partner: bool
+    consent_authority: bool
+    content: str | None
+    contact_channel: str | None = None
+    contact_safe: bool = False
+    contact_address: str | None = None
+    withdrawn_at: datetime | None = None
+
+
+def _encode_report(r: Report) -> Doc:
+    return {
+        "fingerprint": r.fingerprint,
+        "received_at": r.received_at,
+        "channel": r.channel,
+        "language": r.language,
+        "category": r.category,
+        "danger_now": r.danger_now,
+        "under_18": r.under_18,
+        "under_13": r.under_13,
+        "consent_partner": r.consent_partner,
+        "consent_authority": r.consent_authority,
+        "content": r.content,
+        "contact_channel": r.contact_channel,
+        "contact_safe": r.contact_safe,
+        "contact_address": r.contact_address,
+        "withdrawn_at": r.withdrawn_at,
+    }
+
+
+def _decode_report(d: Doc) -> Report:
+    return Report(
+        d["_id"],
+        d["fingerprint"],
+        d["received_at"],
+        d["channel"],
+        d["language"],
+        d["category"],
+        d["danger_now"],
+        d["under_18"],
+        d["under_13"],
+        d["consent_partner"],
+        d["consent_authority"],
+        d["content"],
+        d["contact_channel"],
+        d["contact_safe"],
+        d["contact_address"],
+        d["withdrawn_at"],
+    )
+
+
+#: ``_id`` is the keyed hash of the receipt: a receipt finds its report by primary key.
+REPORTS: Collection[Report] = Collection(
+    "reports", lambda r: r.report_id, _encode_report, _decode_report
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """The cases of one report: case id → the case version that said so, and whether it is linked.
+
+    Highest version wins per case, so joined and left may arrive in any order.
+    """
+
+    report_id: str
+    cases: Mapping[str, tuple[int, bool]] = field(default_factory=dict)
+
+    def learn(self, member: Membership) -> "Links":
+        """The links that also know ``member``; the same object when they already did."""
+        held = self.cases.get(member.case_id)
+        if held is not None and held[0] >= member.version:
+            return self
+        told = {member.case_id: (member.version, member.joined)}
+        return Links(self.report_id, {**self.cases, **told})
+
+    def linked(self) -> list[str]:
+        return sorted(case for case, (_, linked) in self.cases.items() if linked)
+
+
+LINKS: Collection[Links] = Collection(
+    "links",
+    lambda v: v.report_id,
+    lambda v: {"cases": {case: [version, on] for case, (version, on) in v.cases.items()}},
+    lambda d: Links(d["_id"], {case: (v[0], v[1]) for case, v in d["cases"].items()}),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message of the thread; ``body`` is sealed. ``by_staff``: from the hub to the reporter."""
+
+    message_id: str
+    report_id: str
+    sent_at: datetime
+    by_staff: bool
+    question: bool
+    body: str
+
+
+def _encode_message(m: Message) -> Doc:
+    return {
+        "report_id": m.report_id,
+        "sent_at": m.sent_at,
+        "by_staff": m.by_staff,
+        "question": m.question,
+        "body": m.body,
+    }
+
+
+MESSAGES: Collection[Message] = Collection(
+    "messages",
+    lambda m: m.message_id,
+    _encode_message,
+    lambda d: Message(
+        d["_id"], d["report_id"], d["sent_at"], d["by_staff"], d["question"], d["body"]
+    ),
+    indexes=(Index((("report_id", 1), ("sent_at", 1))),),
+)
+
+
+def _encode_view(v: CaseView) -> Doc:
+    # By hand: a busy case is written with every event, and pydantic's dump costs five times as much.
+    return {
+        "version": v.version,
+        "state": v.state.value,
+        "severity": v.severity.value if v.severity else None,
+        "category": v.category,
+        "reason": v.reason,
+        "advice": v.advice,
+        "advice_version": v.advice_version,
+        "assessed": v.assessed,
+        "opened_at": v.opened_at,
+        "dispatches": {
+            k: [r.version, r.state.value, r.partner, r.changed_at] for k, r in v.dispatches.items()
+        },
+        "referrals": {
+            k: [r.version, r.state.value, r.authority, r.changed_at] for k, r in v.referrals.items()
+        },
+        "entries": {k: [e.time, e.kind.value, e.party] for k, e in v.entries.items()},
+    }
+
+
+def _decode_view(d: Doc) -> CaseView:
+    return CaseView.model_construct(
+        case_id=d["_id"],
+        version=d["version"],
+        state=CaseState(d["state"]),
+        severity=Severity(d["severity"]) if d["severity"] else None,
+        category=d["category"],
+        reason=d["reason"],
+        advice=d["advice"],
+        advice_version=d["advice_version"],
+        assessed=d["assessed"],
+        opened_at=d["opened_at"],
+        dispatches={
+            k: DispatchRow.model_construct(
+                version=r[0], state=DispatchState(r[1]), partner=r[2], changed_at=r[3]
+            )
+            for k, r in d["dispatches"].items()
+        },
+        referrals={
+            k: ReferralRow.model_construct(
+                version=r[0], state=ReferralState(r[1]), authority=r[2], changed_at=r[3]
+            )
+            for k, r in d["referrals"].items()
+        },
+        entries={
+            k: TimelineEntry.model_construct(time=e[0], kind=TimelineKind(e[1]), party=e[2])
+            for k, e in d["entries"].items()
+        },
+    )
+
+
+CASE_VIEWS: Collection[CaseView] = Collection(
+    "case_views", lambda v: v.case_id, _encode_view, _decode_view
+)
+
+ALL = (REPORTS, LINKS, MESSAGES, CASE_VIEWS)

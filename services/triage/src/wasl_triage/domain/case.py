@@ -1,0 +1,339 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A case and what can happen to it: pure changes of one value, no I/O and no clock of its own.
+
+Facts and categories are counted per report, so joining and leaving commute: the same reports in any
+order give the same severity. Every change of state goes through the lifecycle's machine.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from wasl_schemas.country_pack import CountryPack
+from wasl_schemas.events.common import Ground, Severity
+from wasl_schemas.lifecycle import ACTED, CASE, DISPATCH, CaseState, DispatchState, ReferralState
+from wasl_schemas.taxonomy import FourEyes, Signal
+
+from wasl_triage.domain import clocks
+from wasl_triage.domain.severity import Scales
+
+#: Report ids a case shows at once; the links themselves are documents of their own.
+RECENT = 20
+#: Where a whole group of things is wanted rather than one: never a target of speech requests.
+MACHINE = "country_pack"
+
+
+class Action(StrEnum):
+    DISPATCH = "dispatch"
+    REFER = "refer"
+    ADVISE = "advise"
+    CLOSE = "close"
+
+
+class Attention(StrEnum):
+    """Why a case that had left the queue is back in it."""
+
+    REPORTER_MESSAGE = "reporter_message"
+    REFERRAL_FAILED = "referral_failed"
+    OBJECTION = "objection"
+    LATE_ANSWER = "late_answer"
+    DISPATCH_FAILED = "dispatch_failed"
+
+
+@dataclass(slots=True)
+class Assessment:
+    """``confirmed`` adds signals to the reports' own, ``dismissed`` takes some away."""
+
+    category: str
+    confirmed: tuple[str, ...]
+    dismissed: tuple[str, ...]
+    by: str
+    at: datetime
+    note: str | None = None
+
+
+@dataclass(slots=True)
+class DecisionRow:
+    """``reason`` and the texts of ``screen_note`` and ``exception`` are sealed with the case's key."""
+
+    id: str
+    action: Action
+    category: str | None
+    by: str
+    at: datetime
+    round: int
+    four_eyes: FourEyes
+    ground: Ground | None = None
+    partners: tuple[str, ...] = ()
+    authorities: tuple[str, ...] = ()
+    scope: str | None = None
+    target: str = "item"
+    screen: dict[str, bool] | None = None
+    texts: str | None = None
+    item: str | None = None
+    advice: str | None = None
+    close_reason: str | None = None
+    rule: str | None = None
+    second: str | None = None
+    second_at: datetime | None = None
+    confirmed: bool | None = None
+
+    @property
+    def automatic(self) -> bool:
+        return self.rule is not None
+
+
+@dataclass(slots=True)
+class DispatchRow:
+    """What was asked, so that it can be asked again word for word, and what is known of the answer."""
+
+    partner: str
+    connector: str
+    round: int
+    category: str
+    severity: Severity
+    ground: Ground
+    scope: str
+    language: str
+    automatic: bool
+    requested_at: datetime
+    due: datetime
+    item: str
+    state: DispatchState = DispatchState.REQUESTED
+    version: int = 0
+    changed_at: datetime | None = None
+
+
+@dataclass(slots=True)
+class ReferralRow:
+    authority: str
+    round: int
+    category: str
+    severity: Severity
+    ground: Ground
+    language: str
+    requested_at: datetime
+    due: datetime
+    item: str
+    reports: int
+    state: ReferralState = ReferralState.REQUESTED
+    version: int = 0
+
+
+@dataclass(slots=True)
+class Case:
+    id: str
+    platform: str
+    kind: str
+    #: The item under the case's seal; see DispatchItem.
+    item: str
+    language: str
+    opened_at: datetime
+    round_at: datetime
+    first_look_due: datetime
+    version: int = 0
+    state: CaseState = CaseState.OPEN
+    severity: Severity = Severity.LOW
+    because: tuple[str, ...] = ()
+    legal_review: bool = False
+    category: str | None = None
+    reported: dict[str, int] = field(default_factory=dict)
+    facts: dict[str, int] = field(default_factory=dict)
+    reports: int = 0
+    recent: list[str] = field(default_factory=list)
+    consent_partner: int = 0
+    consent_authority: int = 0
+    located: bool = True
+    needs_expansion: bool = False
+    round: int = 1
+    settled_at: datetime | None = None
+    close_reason: str | None = None
+    look_pending: bool = True
+    overdue: bool = False
+    assessment: Assessment | None = None
+    decisions: list[DecisionRow] = field(default_factory=list)
+    #: The decision a second person is to look at.
+    pending: str | None = None
+    confirm_due: datetime | None = None
+    dispatches: dict[str, DispatchRow] = field(default_factory=dict)
+    referrals: dict[str, ReferralRow] = field(default_factory=dict)
+    claimed_by: str | None = None
+    claimed_until: datetime | None = None
+    attention: tuple[str, ...] = ()
+    queued: bool = True
+    rank: int = 2
+    queue_due: datetime | None = None
+    resend_at: datetime | None = None
+    resends: int = 0
+    audit_seq: int = 0
+    audit_hash: str = ""
+
+    # -- reports ---------------------------------------------------------------------------------
+
+    def join(
+        self,
+        report_id: str,
+        category: str | None,
+        facts: Iterable[str],
+        *,
+        consent_partner: bool,
+        consent_authority: bool,
+    ) -> None:
+        """Count one more report. A fact an analyst had dismissed counts again: this report is new."""
+        self.reports += 1
+        self.recent = [*self.recent[-(RECENT - 1) :], report_id]
+        if category is not None:
+            self.reported[category] = self.reported.get(category, 0) + 1
+        for fact in facts:
+            self.facts[fact] = self.facts.get(fact, 0) + 1
+        self.consent_partner += consent_partner
+        self.consent_authority += consent_authority
+        if self.assessment is not None and self.assessment.dismissed:
+            kept = tuple(d for d in self.assessment.dismissed if d not in facts)
+            self.assessment.dismissed = kept
+
+    def leave(
+        self,
+        report_id: str,
+        category: str | None,
+        facts: Iterable[str],
+        *,
+        consent_partner: bool,
+        consent_authority: bool,
+    ) -> None:
+        """The exact opposite of :meth:`join`."""
+        self.reports -= 1
+        self.recent = [r for r in self.recent if r != report_id]
+        if category is not None:
+            self.reported[category] -= 1
+            if not self.reported[category]:
+                del self.reported[category]
+        for fact in facts:
+            self.facts[fact] -= 1
+            if not self.facts[fact]:
+                del self.facts[fact]
+        self.consent_partner -= consent_partner
+        self.consent_authority -= consent_authority
+
+    # -- what follows from the facts -----------------------------------------------------------------
+
+    def signals(self, scales: Scales) -> frozenset[Signal]:
+        found = scales.signals(self.facts, self.reports)
+        if self.assessment is not None:
+            found |= {Signal(s) for s in self.assessment.confirmed}
+            found -= {Signal(s) for s in self.assessment.dismissed}
+        return found
+
+    def weigh(self, pack: CountryPack, scales: Scales, now: datetime) -> bool:
+        """Category and severity from the facts, the clock hastened where it rose. True if it moved."""
+        assessed = self.assessment.category if self.assessment else None
+        weight = scales.weigh(self.reported, self.signals(scales), assessed)
+        moved = weight.severity is not self.severity
+        if self.look_pending and weight.severity.rank > self.severity.rank:
+            due = clocks.hastened(pack, self.first_look_due, weight.severity, now)
+            if due < self.first_look_due:
+                self.first_look_due, self.overdue = due, False
+        self.severity, self.category = weight.severity, weight.category
+        self.because, self.legal_review = weight.result.because, weight.result.legal_review
+        return moved
+
+    def place(self, pack: CountryPack, now: datetime) -> None:
+        """Where in the queue the case stands: child safety, then other critical cases, then the rest;
+        among equals the oldest due time first."""
+        due: datetime | None = None
+        if self.state in (CaseState.OPEN, CaseState.ASSESSED):
+            due = self.first_look_due
+        elif self.state is CaseState.SECOND_LOOK:
+            due = self.confirm_due
+        elif self.look_pending and self.state not in CASE.settled:
+            due = self.first_look_due
+        if self.confirm_due is not None:
+            due = min(due, self.confirm_due) if due else self.confirm_due
+        if self.attention and due is None:
+            due = self.queue_due or clocks.feedback_due(pack, self.severity, now)
+        self.queued, self.queue_due = due is not None, due
+        child = Signal.MINOR_VICTIM in self.facts or self._about_children(pack)
+        critical = self.severity is Severity.CRITICAL
+        self.rank = 0 if critical and child else 1 if critical else 2
+
+    def _about_children(self, pack: CountryPack) -> bool:
+        known = pack.categories.get(self.category) if self.category else None
+        return known is not None and known.group == "children"
+
+    def raise_flag(self, why: Attention) -> None:
+        if why not in self.attention:
+            self.attention = (*self.attention, why.value)
+
+    # -- state -----------------------------------------------------------------------------------
+
+    def move(self, trigger: str, now: datetime) -> None:
+        """The next state of the lifecycle. Raises IllegalTransition."""
+        before, self.state = self.state, CASE.move(self.state, trigger)
+        if self.state in CASE.settled:
+            if before not in CASE.settled:
+                self.settled_at = now
+            self.look_pending = False
+            self.resend_at = None
+        elif before in CASE.settled:
+            self.settled_at = self.close_reason = None
+
+    def reopen(self, pack: CountryPack, now: datetime) -> None:
+        """A new round: a new first look and new requests, whose ids cannot meet those of old rounds."""
+        self.move("reopen", now)
+        self.round += 1
+        self.round_at = now
+        self.look_pending, self.overdue = True, False
+        self.first_look_due = clocks.first_look_due(pack, self.severity, now)
+        self.assessment = self.pending = self.confirm_due = None
+
+    def settled_on_merits(self) -> bool:
+        """Closed by a person's judgement: more of the same reports do not ask the question again."""
+        return self.state is CaseState.CLOSED and self.close_reason not in (None, "withdrawn")
+
+    def row(self, decision_id: str) -> DecisionRow | None:
+        return next((d for d in self.decisions if d.id == decision_id), None)
+
+    # -- dispatches --------------------------------------------------------------------------------
+
+    def settle(self, now: datetime) -> bool:
+        """Resolve or give up as the ledger's rows of this round say. True if the state changed."""
+        rows = [r for r in self.dispatches.values() if r.round == self.round]
+        acted = any(
+            r.state in ACTED and (r.changed_at or self.round_at) >= self.round_at
+            for r in self.dispatches.values()
+        )
+        before = self.state
+        if acted and CASE.allows(self.state, "resolve"):
+            self.move("resolve", now)
+        elif (
+            rows
+            and not acted
+            and self.state is CaseState.IN_PROGRESS
+            and all(r.state in DISPATCH.settled for r in rows)
+        ):
+            self.move("give_up", now)
+        return self.state is not before
+
+    def plan_resend(self, now: datetime, every: timedelta) -> None:
+        """When to ask again, because nothing says that the gateway knows of a request."""
+        waiting = self.state is CaseState.IN_PROGRESS and (
+            any(r.state is DispatchState.REQUESTED for r in self.dispatches.values())
+            or any(r.state is ReferralState.REQUESTED for r in self.referrals.values())
+        )
+        if not waiting:
+            self.resend_at, self.resends = None, 0
+        elif self.resend_at is None:
+            self.resend_at = now + every
+
+    def claimed_by_other(self, person: str, now: datetime) -> bool:
+        return (
+            self.claimed_by not in (None, person)
+            and self.claimed_until is not None
+            and self.claimed_until > now
+        )
+
+    def held_by(self, person: str, now: datetime) -> bool:
+        return (
+            self.claimed_by == person and self.claimed_until is not None and self.claimed_until > now
+        )

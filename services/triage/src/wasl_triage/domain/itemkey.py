@@ -1,0 +1,225 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One canonical key per reported thing, so that every report about it meets in one case.
+
+Pure: no network, no clock; nothing is ever fetched, a short link keeps its own key and says
+``needs_expansion``. The key of an item's ``location`` is the item's key again. Text that locates
+nothing raises :class:`Refused` with a constant reason, and never any other error.
+"""
+
+import ipaddress
+import re
+from dataclasses import dataclass
+from urllib.parse import unquote
+
+import can_ada
+from wasl_schemas.platforms import WEB_SCHEMES, ItemFinder, Platforms
+
+MAX_LENGTH = 4096
+
+
+class Refused(ValueError):  # noqa: N818  a verdict, not a fault
+    """The text is no location. ``reason`` is one word of a closed list, fit for a label."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """``location`` is what a partner gets: clean of tracking, fit to be keyed again."""
+
+    key: str
+    platform: str
+    kind: str
+    location: str
+    needs_expansion: bool = False
+
+
+def report_item(report_id: str) -> Item:
+    """The item of a report that names nothing locatable: a case of its own."""
+    return Item(f"report:{report_id}", "none", "report", "")
+
+
+# Soft hyphen, zero-width characters, bidi marks and isolates, word joiners.
+_INVISIBLE = dict.fromkeys(
+    (0x00AD, 0x061C, 0x180E, 0xFEFF, *range(0x200B, 0x2010), *range(0x202A, 0x202F))
+    + tuple(range(0x2060, 0x2070))
+)
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_BRACKETED = re.compile(r"[\[({<](\.|dot|:|://|/)[\])}>]", re.IGNORECASE)
+_HXXP = re.compile(r"^h(?:xx|\*\*)p", re.IGNORECASE)
+_LINK = re.compile(r"(?:https?|h(?:xx|\*\*)ps?)://\S+", re.IGNORECASE)
+_SCHEME = re.compile(r"^([a-z][a-z0-9+.-]*):(?!\d)", re.IGNORECASE)
+_MAIL = re.compile(r"^[a-z0-9._%+-]{1,64}@(?:[a-z0-9-]{1,63}\.)+[a-z]{2,24}$", re.IGNORECASE)
+_PHONE = re.compile(r"^(?:\+|00)[1-9][0-9 ().-]{5,20}[0-9]$", re.ASCII)
+_NAMED = re.compile(r"^([^\W\d_][\w-]{1,19})\s*[: /]\s*(@?[\w.-]{2,64}|\+[0-9 ().-]{7,22})$")
+_ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})?")
+_UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
+#: Names that resolve inside a machine or a building (RFC 6761, RFC 6762, RFC 8375, ICANN's .internal).
+_INSIDE = (
+    ".localhost", ".local", ".internal", ".intranet", ".lan", ".home.arpa", ".corp", ".home",
+)  # fmt: skip
+#: Where services keep their accounts; which one a service uses is asked of the pack's rules.
+_ACCOUNT_PATHS = ("/{}", "/@{}", "/add/{}", "/user/{}", "/u/{}", "/in/{}")
+
+
+def _escape(match: re.Match[str]) -> str:
+    digits = match[1]
+    if digits is None:
+        return "%25"
+    char = chr(int(digits, 16))
+    return char if char in _UNRESERVED else f"%{digits.upper()}"
+
+
+def _normal(text: str) -> str:
+    """Percent-encoding normalised (RFC 3986 §6.2.2.2); a second pass changes nothing."""
+    return _ESCAPE.sub(_escape, text) if "%" in text else text
+
+
+def _refang(text: str) -> str:
+    """``hxxp`` and ``[.]`` undone, until nothing of it is left."""
+    text = _HXXP.sub("http", text)
+    while (plain := _BRACKETED.sub(lambda m: "." if m[1].lower() == "dot" else m[1], text)) != text:
+        text = plain
+    return text
+
+
+def _public(host: str) -> str:
+    """The host without its root dot. Raises Refused for what is not on the public internet."""
+    host = host.removesuffix(".")
+    if host[-1:].isdigit() or host.startswith("["):
+        # The parser has turned decimal, octal, hexadecimal and short IPv4 into four decimals.
+        try:
+            address = ipaddress.ip_address(host.strip("[]"))
+        except ValueError:
+            raise Refused("bad_host") from None
+        inner = getattr(address, "ipv4_mapped", None) or getattr(address, "sixtofour", None)
+        if not address.is_global or address.is_multicast or (inner and not inner.is_global):
+            raise Refused("private_host")
+        return host
+    if host.endswith(_INSIDE) or host == "localhost":
+        raise Refused("private_host")
+    if "." not in host:
+        raise Refused("not_a_location")
+    if ".." in host or host[0] == "." or len(host) > 253:
+        raise Refused("bad_host")
+    return host
+
+
+class ItemKeys:
+    """The canonical-key rules, with a country pack's platforms."""
+
+    def __init__(self, platforms: Platforms) -> None:
+        self._finder = ItemFinder(platforms)
+        self._hosts: dict[str, tuple[str, ...]] = {}
+        for service in platforms.services:
+            names = {service.id, *(word for word in service.title.values() if word)}
+            self._hosts.update(dict.fromkeys((n.lower() for n in names), service.hosts))
+
+    def item(self, text: str) -> Item:
+        """The item that a location, as a reporter typed it, names. Raises :class:`Refused`."""
+        if len(text) > MAX_LENGTH:
+            raise Refused("too_long")
+        try:
+            return self._item(text)
+        except UnicodeError:  # half a surrogate pair has no bytes
+            raise Refused("bad_characters") from None
+
+    def _item(self, text: str) -> Item:
+        if not text.isascii():
+            text = text.translate(_INVISIBLE)
+        text = text.strip()
+        if not text:
+            raise Refused("empty")
+        if _CONTROL.search(text):
+            raise Refused("control_character")
+        if not text.startswith(("https://", "http://")) and (named := self._named(text)):
+            return named
+        if any(c.isspace() for c in text) if not text.isascii() else " " in text:
+            # A shared sentence ("look: https://…") stands for the link in it.
+            link = _LINK.search(text)
+            if link is None:
+                raise Refused("not_a_location")
+            text = link[0].rstrip(".,;:!?\"'»)…،؛؟")
+        text = _refang(text)
+        found = _SCHEME.match(text)
+        if found is None:
+            return self._url("https://" + text.lstrip("/\\"))
+        if found[1].lower() not in self._finder.schemes:
+            raise Refused("scheme")
+        return self._url(text)
+
+    def _named(self, text: str) -> Item | None:
+        """What is located without a URL: a mailbox, a number, a handle on a named platform."""
+        bare = text[text.find(":") + 1 :] if text[:7].lower().startswith(("mailto:", "tel:")) else text
+        if _MAIL.match(bare):
+            address = bare.lower()
+            return Item(f"email:address:{address}", "email", "address", address)
+        if _PHONE.match(bare):
+            number = "+" + re.sub(r"\D", "", bare).removeprefix("00" if bare[0] == "0" else "")
+            return Item(f"phone:number:{number}", "phone", "number", number)
+        named = _NAMED.match(text)
+        if named is None or (hosts := self._hosts.get(named[1].lower())) is None:
+            return None
+        service, name = named[1].lower(), named[2].removeprefix("@")
+        number = re.sub(r"\D", "", name) if name[0] == "+" else ""
+        for host in hosts:
+            for path in ("/{}",) if number else _ACCOUNT_PATHS:
+                item = self._try(f"https://{host}{path.format(number or name)}")
+                if item and item.kind in (("number",) if number else ("account", "channel", "page")):
+                    return item
+        if number or not hosts:
+            return None
+        name = name.lower()
+        return Item(f"{service}:account:{name}", service, "account", f"{service}:{name}")
+
+    def _try(self, url: str) -> Item | None:
+        try:
+            return self._url(url, rules_only=True)
+        except Refused:
+            return None
+
+    def _url(self, text: str, *, rules_only: bool = False) -> Item:
+        try:
+            url = can_ada.parse(text)
+        except UnicodeError:
+            raise
+        except ValueError:
+            raise Refused("not_a_location") from None
+        scheme = url.protocol[:-1]
+        finder = self._finder
+        web = scheme in WEB_SCHEMES
+        full = _public(url.hostname) if web else url.hostname
+        host = finder.bare_host(full) if web else full
+        path = _normal(url.pathname).rstrip("/")
+        port = url.port
+        pairs = self._parameters(url.search) if url.search else []
+        query = "?" + "&".join([pair for _, pair in pairs]) if pairs else ""
+        location = f"{scheme}://{full}{':' + port if port else ''}{path or '/'}{query}"
+        if not port:
+            plain = unquote(path) if "%" in path else path
+            found = finder.find(scheme, host, plain, dict(_decoded(pairs)) if pairs else {})
+            if found is not None:
+                return Item(found.key, found.service, found.kind, location, found.needs_expansion)
+        if rules_only or not web:
+            raise Refused("scheme")
+        service = finder.service(host)
+        kind = "page" if path or query else "site"
+        page = f"{host}{':' + port if port else ''}{path}{query}"
+        return Item(f"{service}:{kind}:{page}", service, kind, location)
+
+    def _parameters(self, search: str) -> list[tuple[str, str]]:
+        """``(name, "name=value")`` without tracking, by name; repeated names keep their order."""
+        tracking = self._finder.is_tracking
+        parts = [(p.partition("=")[0], p) for p in _normal(search[1:]).split("&") if p]
+        parts = [part for part in parts if not tracking(part[0])]
+        parts.sort(key=lambda part: part[0])
+        return parts
+
+
+def _decoded(pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Names and values in clear; reversed, so that in a dict the first of a repeated name counts."""
+    return [
+        (unquote(name), unquote(part[len(name) + 1 :].replace("+", " "))) for name, part in reversed(pairs)
+    ]

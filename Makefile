@@ -61,7 +61,7 @@ test: setup ## Everything that needs only Python: unit, contract, architecture, 
 .PHONY: test-kafka
 test-kafka: setup ## The integration and failure suites on Apache Kafka (needs a JRE 17 and Maven)
 	$(BIN)/python -m wasl_local fetch-kafka
-	WASL_LOCAL_KAFKA=apache $(BIN)/pytest -n $(JOBS) --dist loadgroup -m "integration or failure"
+	WASL_TEST_KAFKA=real $(BIN)/pytest -n $(JOBS) --dist loadgroup -m "integration or failure"
 
 .PHONY: failure
 failure: setup ## Kill, restart and cut off real processes: the whole failure suite

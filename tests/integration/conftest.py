@@ -2,8 +2,8 @@
 """Real servers for the suites.
 
 ``KAFKA_BOOTSTRAP_SERVERS`` and ``MONGODB_URI`` point the suites at servers that run already;
-``WASL_TEST_KAFKA=real`` starts Apache Kafka in place of the embedded server. Tests share servers and
-never meet: each has its own databases, groups and topics.
+``WASL_TEST_KAFKA=real`` starts Apache Kafka in place of the embedded server. Tests share servers
+and never meet: each has its own databases, groups and topics.
 """
 
 from collections.abc import AsyncIterator, Iterator

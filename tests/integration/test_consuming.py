@@ -8,6 +8,7 @@ import httpx
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from kit import TALLIES, Bench, Tally, numbers, running, tallies, tally, total, until
+from wasl_chassis.consuming import Consumer
 from wasl_chassis.failures import Outcome, Permanent, Retryable
 from wasl_schemas.ids import uuid7
 
@@ -287,3 +288,24 @@ async def test_stop_under_load_repeats_and_loses_nothing(bench: Bench) -> None:
     async with running(second):
         await until(lambda: _all(second, 600), 40)
     assert numbers(list((await tallies(bench.service(handler))).values())) == list(range(600))
+
+
+async def test_a_conflict_without_end_is_a_bug_not_a_standstill(bench: Bench, monkeypatch) -> None:
+    """A handler that inserts what exists would otherwise hold its partition for ever."""
+    monkeypatch.setattr(Consumer, "CONFLICTS", 3)
+
+    async def handler(event, uow):
+        if event.data.number == 1:
+            uow.put(TALLIES, Tally(id="item0"))  # never read, and it exists
+        else:
+            await tally(event, uow)
+
+    service = bench.service(handler)
+    await bench.send(bench.event("item0", 0))
+    async with running(service):
+        await until(lambda: _all(service, 1))
+        await bench.send(bench.event("item0", 1), bench.event("item0", 2))
+        await until(lambda: _all(service, 2), 30)
+        (dead,) = await bench.read(bench.pings.dead_letter(bench.name), 1)
+    assert dict(dead.headers)["x-wasl-reason"] == b"unexpected"
+    assert json.loads(dead.value)["data"]["number"] == 1

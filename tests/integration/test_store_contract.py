@@ -30,7 +30,10 @@ class Thing(BaseModel):
 
 
 THINGS = Collection.of(
-    "things", Thing, "id", (Index((("due_at", 1),)), Index((("colour", 1), ("size", 1)), unique=True))
+    "things",
+    Thing,
+    "id",
+    (Index((("due_at", 1),)), Index((("colour", 1), ("size", 1)), unique=True)),
 )
 
 

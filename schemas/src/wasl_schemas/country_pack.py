@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """A country as versioned data: law, clocks, partners, routes, numbers and words.
 
-``load_country_pack`` reads a directory, checks every file and every reference between files, and either
-returns a pack in which all lookups are safe or raises one error that lists everything wrong by file,
-entry and field. Nothing in a pack is executed; what a rule may do is bounded by the vocabularies here.
+``load_country_pack`` reads a directory, checks every file and every reference between files, and
+either returns a pack in which all lookups are safe or raises one error that lists everything wrong
+by file, entry and field. Nothing in a pack is executed; what a rule may do is bounded by the
+vocabularies here.
 """
 
 import calendar
@@ -13,7 +14,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 from zoneinfo import ZoneInfo
@@ -36,7 +37,7 @@ from wasl_schemas.taxonomy import (
 
 
 class CountryPackError(ValueError):
-    """The pack is not usable. ``problems``: one line each, ``file: entry.field: what was expected``."""
+    """The pack is not usable. ``problems``: lines ``file: entry.field: what was expected``."""
 
     def __init__(self, path: Path, problems: Iterable[str]) -> None:
         self.problems = tuple(problems)
@@ -93,7 +94,7 @@ class PluralRule(StrEnum):
 
 
 class Confidence(StrEnum):
-    """How sure the pack is. SOURCED: read in a public source on the date given; the rest is memory."""
+    """How sure the pack is. SOURCED: read in a public source, dated; the rest is memory."""
 
     SOURCED = "sourced"
     HIGH = "high"
@@ -136,15 +137,24 @@ def _iso(value: object) -> object:
 
 
 def _is_day(value: str) -> str:
-    date.fromisoformat(value if len(value) == 10 else f"{value}-01")
+    date.fromisoformat(value + "-01" * (2 - value.count("-")))
     return value
 
 
-#: The day, or at least the month, on which a fact was last seen to be true.
+def _known(channel: Channel) -> Channel:
+    """An open enum forgives readers what they do not know; a pack must name what exists."""
+    if channel is Channel.UNKNOWN:
+        known = ", ".join(c.value for c in Channel if c is not Channel.UNKNOWN)
+        raise ValueError(f"a known channel: {known}")
+    return channel
+
+
+KnownChannel = Annotated[Channel, AfterValidator(_known)]
+#: The day, month or year of the source in which a fact was last seen to be true.
 CheckedOn = Annotated[
     str,
     BeforeValidator(_iso),
-    StringConstraints(pattern=r"^\d{4}-\d{2}(-\d{2})?$"),
+    StringConstraints(pattern=r"^\d{4}(-\d{2}(-\d{2})?)?$"),
     AfterValidator(_is_day),
 ]
 Country = Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")]
@@ -179,6 +189,14 @@ class Span(Model):
         return amount
 
 
+@lru_cache(maxsize=256)
+def _fixed(span: Span) -> timedelta | None:
+    """The span as a fixed length; None where it depends on the calendar."""
+    if span.unit == "minutes":
+        return timedelta(minutes=span.amount)
+    return timedelta(hours=span.amount) if span.unit == "hours" else None
+
+
 class Language(Model):
     tag: LanguageTag
     #: The full locale for dates and numbers, such as ar-MA.
@@ -200,7 +218,7 @@ class PackInfo(Model):
     country: Country
     title: Words
     timezone: Annotated[str, AfterValidator(_zone)]
-    weekend: tuple[Weekday, ...]
+    weekend: tuple[Weekday, ...] = Field(max_length=6)
     #: ``MM-DD`` every year, or ``YYYY-MM-DD`` once (moon-sighted days are added each year).
     holidays: tuple[Annotated[str, StringConstraints(pattern=r"^(\d{4}-)?\d{2}-\d{2}$")], ...] = ()
     default_language: LanguageTag
@@ -355,8 +373,8 @@ class AuthorityRoute(Model):
 
 
 class RouteRule(Model):
-    """Who is told. ``@platform`` stands for every partner that serves the item's service and takes the
-    category. Rules are tried in order; the first match wins.
+    """Who is told. ``@platform`` stands for every partner that serves the item's service and takes
+    the category. Rules are tried in order; the first match wins.
     """
 
     id: Slug
@@ -369,20 +387,20 @@ class RouteRule(Model):
 
 class AutomaticExample(Model):
     category: Slug
-    channel: Channel
+    channel: KnownChannel
     signals: tuple[Signal, ...] = ()
     acts: bool
 
 
 class AutomaticRule(Model):
-    """A request that leaves without waiting for a person. Never for speech; see the loader's checks."""
+    """A request that leaves before a person looks. Never for speech; the loader checks."""
 
     id: Slug
     category: Slug
     partner: Slug
     ground: Ground
     #: Empty: any channel. One of ``channels`` and ``signals`` must be given.
-    channels: tuple[Channel, ...] = ()
+    channels: tuple[KnownChannel, ...] = ()
     #: All must be present.
     signals: tuple[Signal, ...] = ()
     confirm: Literal["none", "post"]
@@ -457,8 +475,8 @@ class Route:
 
 Text = str | dict[str, str]
 T = TypeVar("T")
-_PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
-# Embeddings, overrides, isolates and marks: inside a value they could reorder the sentence around it.
+PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
+# Embeddings, overrides, isolates, marks: inside a value they could reorder the sentence.
 _BIDI = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _ARABIC_DIGITS = str.maketrans("0123456789", "٠١٢٣٤٥٦٧٨٩")
 
@@ -500,6 +518,8 @@ class CountryPack:
         self._zone = ZoneInfo(info.timezone)
         self._weekend = frozenset(list(Weekday).index(d) for d in info.weekend)
         self._holidays = frozenset(info.holidays)
+        # Every report asks for clocks, and all reports of a day ask for the same few.
+        self._day_after = lru_cache(maxsize=1024)(self._shifted)
         self._served = {
             served: x.tag for x in reversed(info.languages) for served in (*x.serves, x.tag)
         }
@@ -561,8 +581,8 @@ class CountryPack:
         raise UnknownEntry(f"ground kind '{ground.kind}' is not one of law, terms")
 
     def ground_fits(self, ground: Ground, category: str) -> bool:
-        """True when the ground may be cited for the category: it exists, names the category and, for a
-        law, is in force.
+        """True when the ground may be cited for the category: it exists, names the category and,
+        for a law, is in force.
         """
         table: Mapping[str, LegalRef | TermsRef] = (
             self.laws if ground.kind is GroundKind.LAW else self.terms
@@ -621,8 +641,8 @@ class CountryPack:
         )
 
     def route(self, category: str, service: str, *, on: date | None = None) -> Route | None:
-        """Who is told about this category on this service; None: nobody (never dispatched, or no rule).
-        With ``on``, partners whose agreement is not valid that day are left out.
+        """Who is told about this category on this service; None: nobody (never dispatched, or no
+        rule). With ``on``, partners whose agreement is not valid that day are left out.
         """
         self.category(category)
         self.service(service)
@@ -654,33 +674,34 @@ class CountryPack:
         )
 
     def due(self, start: datetime, span: Span) -> datetime:
-        """``start`` plus ``span``, in UTC. Minutes and hours run always; days, months and working days
-        keep the local time of day in the pack's zone. The day of ``start`` is never counted.
+        """``start`` plus ``span``, in UTC. Minutes and hours run always; days, months and working
+        days keep the local time of day in the pack's zone. The day of ``start`` is never counted.
         """
-        amount = span.amount
-        if span.unit == "minutes":
-            return start.astimezone(UTC) + timedelta(minutes=amount)
-        if span.unit == "hours":
-            return start.astimezone(UTC) + timedelta(hours=amount)
+        fixed = _fixed(span)
+        if fixed is not None:
+            return start.astimezone(UTC) + fixed
         local = start.astimezone(self._zone)
-        day = local.date()
+        day = self._day_after(local.date(), span)
+        return datetime.combine(day, local.time(), self._zone).astimezone(UTC)
+
+    def _shifted(self, day: date, span: Span) -> date:
+        amount = span.amount
         if span.unit == "days":
-            day += timedelta(days=amount)
-        elif span.unit == "months":
+            return day + timedelta(days=amount)
+        if span.unit == "months":
             year, month = divmod(day.year * 12 + day.month - 1 + amount, 12)
             last = calendar.monthrange(year, month + 1)[1]
-            day = date(year, month + 1, min(day.day, last))
-        else:
-            while amount:
-                day += timedelta(days=1)
-                amount -= self.working_day(day)
-        return datetime.combine(day, local.time(), self._zone).astimezone(UTC)
+            return date(year, month + 1, min(day.day, last))
+        while amount:
+            day += timedelta(days=1)
+            amount -= self.working_day(day)
+        return day
 
     # -- words -----------------------------------------------------------------------------------
 
     def language_for(self, tag: str) -> str:
-        """The pack's language for a reader of ``tag``: itself, one that serves it, else the default.
-        An unfinished language is returned as such; its missing texts fall back.
+        """The pack's language for a reader of ``tag``: itself, one that serves it, else the
+        default. An unfinished language is returned as such; its missing texts fall back.
         """
         if found := self._served.get(tag):
             return found
@@ -701,11 +722,11 @@ class CountryPack:
     def text(self, lang: str, key: str, /, **values: str | int) -> str:
         """A sentence of ``texts/<language>.json`` with its placeholders filled.
 
-        The number ``n`` chooses the plural form. Placeholders named after a contact that may be shown
-        are filled by the pack. Text values are stripped of direction controls and, where their
-        direction may differ from the sentence, wrapped in an isolate (U+2068 .. U+2069); readers of
-        codes must drop those. Values are not escaped for HTML. Raises UnknownEntry for an unknown key
-        or a missing value.
+        The number ``n`` chooses the plural form. Placeholders named after a contact that may be
+        shown are filled by the pack. Text values are stripped of direction controls and, where
+        their direction may differ from the sentence, wrapped in an isolate (U+2068 .. U+2069);
+        readers of codes must drop those. Values are not escaped for HTML. Raises UnknownEntry for
+        an unknown key or a missing value.
         """
         for language in self._chain(lang):
             found = self.texts.get(language.tag, {}).get(key)
@@ -738,7 +759,7 @@ class CountryPack:
                 return clean
             return f"\u2068{clean}\u2069"
 
-        return _PLACEHOLDER.sub(value, text)
+        return PLACEHOLDER.sub(value, text)
 
     def span_text(self, lang: str, span: Span) -> str:
         """A length of time in words, plural-correct: "30 minutes", "يومي عمل"."""
@@ -751,7 +772,7 @@ def takes(partner: Partner, category: str) -> bool:
 
 
 def automatic_allowed(category: Category) -> bool:
-    """Whether any automatic rule may name the category: no speech test, nobody needed beforehand."""
+    """Whether an automatic rule may name it: no speech test, nobody needed beforehand."""
     return (
         category.dispatchable
         and category.expression_safeguard is Safeguard.FE0

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reads a country pack's files and checks them, alone and against each other.
 
-Every section is one file, TOML or JSON; texts are one JSON file a language. All problems of a stage are
-collected before anything is raised, each as ``file: entry.field: what was expected``.
+Every section is one file, TOML or JSON; texts are one JSON file a language. All problems of a stage
+are collected before anything is raised, each as ``file: entry.field: what was expected``.
 """
 
 import difflib
@@ -11,7 +11,6 @@ import re
 import tomllib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,6 +18,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from wasl_schemas.base import Model
 from wasl_schemas.country_pack import (
+    PLACEHOLDER,
     AdviceCard,
     Authority,
     AutomaticRule,
@@ -39,14 +39,15 @@ from wasl_schemas.country_pack import (
     automatic_allowed,
     takes,
 )
-from wasl_schemas.events.case_updated_v1 import CaseChange
 from wasl_schemas.events.common import GroundKind, Severity
-from wasl_schemas.lifecycle import DispatchState, ReferralState, ReporterStatus
+from wasl_schemas.lifecycle import ReporterStatus
 from wasl_schemas.platforms import ItemFinder, Platforms
 from wasl_schemas.taxonomy import FourEyes, Safeguard, Taxonomy, Words
+from wasl_schemas.timeline import TimelineKind
 
 M = TypeVar("M", bound=BaseModel)
-_PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
+#: How Pydantic opens its sentences, for one style in all messages.
+_STYLE = re.compile(r"^(Input should be|(String|Tuple|Dictionary) should|Value error,)")
 
 
 class _Partners(Model):
@@ -86,13 +87,12 @@ _SECTIONS: Mapping[str, type[BaseModel]] = {
 #: What the services say to reporters; every complete language has each of these.
 REQUIRED_TEXTS: tuple[str, ...] = (
     *(f"status_{s.value}" for s in ReporterStatus),
-    *(f"timeline_case_{c.value}" for c in CaseChange if c is not CaseChange.UNKNOWN),
-    *(f"timeline_dispatch_{s.value}" for s in DispatchState if s is not DispatchState.UNKNOWN),
-    *(f"timeline_referral_{s.value}" for s in ReferralState if s is not ReferralState.UNKNOWN),
-    *(f"timeline_{k}" for k in ("received", "withdrawn", "question", "message", "your_message")),
+    *(f"timeline_{k.value}" for k in TimelineKind),
+    "timeline_received",
+    "timeline_withdrawn",
     *(f"span_{u}" for u in ("minutes", "hours", "days", "working_days", "months")),
-    *(f"severity_{s.value}" for s in Severity),
-    *(f"notification_{k}" for k in ("subject", "body")),
+    "notification_sender",
+    *(f"notification_{k}{p}" for k in ("", "message_", "referral_") for p in ("subject", "body")),
     *(f"error_{k}" for k in ("nothing", "url", "too_long", "rate", "server", "code")),
 )
 
@@ -230,8 +230,7 @@ def _explain(file: str, data: Any, error: ValidationError) -> Iterator[str]:
             case "extra_forbidden":
                 expected = "not a known field; check its spelling"
             case _:
-                expected = problem["msg"].replace("Input should be", "expected")
-                expected = expected.replace("Value error, ", "expected ")
+                expected = _STYLE.sub("expected", problem["msg"])
         yield f"{file}: {place}: {expected}" if place else f"{file}: {expected}"
 
 
@@ -393,7 +392,8 @@ class _Checks:
                 )
         cited = {
             c
-            for ref in chain(self.legal.laws, self.legal.terms)
+            for _, refs in grounds
+            for ref in refs
             if getattr(ref, "in_force", True)
             for c in ref.categories
         }
@@ -653,12 +653,12 @@ class _Checks:
                     )
 
     def _braces(self, file: str, place: str, sentence: str) -> None:
-        if re.search(r"[{}]", _PLACEHOLDER.sub("", sentence)):
+        if re.search(r"[{}]", PLACEHOLDER.sub("", sentence)):
             self.say(file, place, "a brace that is no {placeholder}")
 
 
 def _names(text: Text) -> set[str]:
-    """Placeholders of a text. ``n`` may be left out where the plural form says the number itself."""
+    """Placeholders of a text. A plural form may say the number itself, so ``n`` is implied."""
     if isinstance(text, str):
-        return set(_PLACEHOLDER.findall(text))
-    return {"n"}.union(*(_PLACEHOLDER.findall(t) for t in text.values()))
+        return set(PLACEHOLDER.findall(text))
+    return {"n"}.union(*(PLACEHOLDER.findall(t) for t in text.values()))

@@ -3,10 +3,12 @@
 
 JSON Schema of each event's data and of the envelope, one AsyncAPI 3.0 document, and the diagrams of
 the lifecycle. Output is a pure function of the code: ``--check`` exits 1 naming each stale file,
-``--baseline`` also takes the schemas as the release that later ones are compared with.
+``--baseline`` also takes the schemas as the release that later ones are compared with. Golden
+examples are written by hand; their sums are kept here so that none is changed or lost.
 """
 
 import argparse
+import hashlib
 import inspect
 import json
 import sys
@@ -30,6 +32,7 @@ ROOT = Path(__file__).parents[2]
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 ENVELOPE = "envelope.json"
+SUMS = "SHA256SUMS"
 Json = dict[str, Any]
 
 
@@ -276,6 +279,7 @@ def files(root: Path = ROOT) -> dict[Path, str]:
     }
     out[root / "jsonschema" / ENVELOPE] = _text(envelope_schema())
     out[root / "asyncapi" / "wasl.json"] = _text(asyncapi(project["version"]))
+    out[root / "examples" / SUMS] = _examples(root)
     out[root.parent / "docs" / "architecture" / "lifecycle.md"] = lifecycle_page()
     return out
 
@@ -288,9 +292,39 @@ def stale(root: Path = ROOT) -> list[str]:
         for path, text in expected.items()
         if not path.exists() or path.read_text(encoding="utf-8") != text
     ]
+    out += changed_examples(root)
     present = {*root.glob("jsonschema/*.json"), *root.glob("asyncapi/*")}
     left_over = sorted(present - set(expected))
     return out + [f"{path.relative_to(root.parent)} belongs to no event" for path in left_over]
+
+
+def changed_examples(root: Path = ROOT) -> list[str]:
+    """Golden examples that are not what they were when they were added."""
+    out = []
+    for name, digest in _sums(root).items():
+        path = root / "examples" / name
+        if not path.exists():
+            out.append(f"examples/{name} is gone; examples are append-only: restore it")
+        elif _digest(path) != digest:
+            out.append(f"examples/{name} was changed; restore it and add another one")
+    return out
+
+
+def _examples(root: Path) -> str:
+    """The list of sums, in the format of sha256sum, with new examples added at their place."""
+    found = {str(p.relative_to(root / "examples")): p for p in root.glob("examples/*/*.json")}
+    sums = {name: _digest(path) for name, path in found.items()} | _sums(root)
+    return "".join(f"{digest}  {name}\n" for name, digest in sorted(sums.items()))
+
+
+def _sums(root: Path) -> dict[str, str]:
+    listing = root / "examples" / SUMS
+    lines = listing.read_text(encoding="utf-8").splitlines() if listing.exists() else []
+    return {name: digest for digest, name in (line.split("  ", 1) for line in lines)}
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _text(value: Json) -> str:
@@ -324,8 +358,8 @@ def main(argv: list[str] | None = None) -> int:
         for path, text in files(root).items():
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
-        problems = [p for p in stale(root) if p.endswith("belongs to no event")]
-        fix = "delete them, or restore their event"
+        problems = stale(root)  # what writing cannot mend: left-over files, changed examples
+        fix = "delete what is left over; restore what was changed"
         if args.baseline and not problems:
             problems = _take_baseline(root)
             fix = "make a new major version instead (schemas/README.md)"

@@ -2,8 +2,8 @@
 """Which service a link belongs to, and which item of it: rules as data, matched without a fetch.
 
 A rule turns a host, path and query into ``service:kind:id``, so that the same video met under five
-addresses is one item. Rules of a service are tried in order; the first match wins. Every rule carries
-examples, which the loader runs.
+addresses is one item. Rules of a service are tried in order; the first match wins. Every rule
+carries examples, which the loader runs.
 """
 
 import re
@@ -40,8 +40,9 @@ class RuleExample(Model):
 
 
 class ItemRule(Model):
-    """``path`` must match the whole path (no trailing slash) and each ``query`` pattern the whole value
-    of that parameter. Named groups, and each parameter under its own name, fill ``key``.
+    """``path`` must match the whole path (no trailing slash) and each ``query`` pattern the whole
+    value of that parameter; classes are ASCII. Named groups, and each parameter under its own name,
+    fill ``key``.
     """
 
     kind: Slug
@@ -103,7 +104,7 @@ class _Compiled:
     needs_expansion: bool
 
     def match(self, service: str, host: str, path: str, query: Mapping[str, str]) -> Item | None:
-        if self.hosts and host not in self.hosts:
+        if (self.hosts and host not in self.hosts) or (self.query and not query):
             return None
         found = self.path.fullmatch(path)
         if not found:
@@ -137,8 +138,8 @@ class ItemFinder:
             for rule in service.items:
                 compiled = _Compiled(
                     kind=rule.kind,
-                    path=re.compile(rule.path),
-                    query=tuple((name, re.compile(p)) for name, p in rule.query.items()),
+                    path=re.compile(rule.path, re.ASCII),
+                    query=tuple((name, re.compile(p, re.ASCII)) for name, p in rule.query.items()),
                     key=rule.key,
                     hosts=frozenset(rule.hosts),
                     lower=frozenset(rule.lower),
@@ -172,9 +173,9 @@ class ItemFinder:
                 return self.fallback
 
     def find(self, scheme: str, host: str, path: str, query: Mapping[str, str]) -> Item | None:
-        """The item behind a normalised link, or None where no rule knows one (then the canonical URL
-        itself is the identity). ``host`` is bare, ``path`` decoded; of a repeated parameter the first
-        value counts.
+        """The item behind a normalised link, or None where no rule knows one (then the canonical
+        URL itself is the identity). ``host`` is bare, ``path`` decoded; of a repeated parameter the
+        first value counts.
         """
         path = path.rstrip("/") or "/"
         if scheme in WEB_SCHEMES:

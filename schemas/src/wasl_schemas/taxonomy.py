@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a harm is called, how urgent it is, and how carefully it must be decided.
 
-The vocabularies are code, because every service must agree on them; the categories, their severities
-and the modifiers are data of the country pack. Severity is a pure function of a category and signals,
-and tells which modifiers moved it, so that an analyst can read why.
+The vocabularies are code, because every service must agree on them; the categories, their
+severities and the modifiers are data of the country pack. Severity is a pure function of a category
+and signals, and tells which modifiers moved it, so that an analyst can read why.
 """
 
 from collections.abc import Collection
@@ -21,7 +21,7 @@ Words = dict[LanguageTag, str | None]
 
 
 class FourEyes(StrEnum):
-    """How many people decide. POST: act now, a second person confirms within the pack's deadline."""
+    """How many people decide. POST: act now, a second person confirms within the deadline."""
 
     NONE = "none"
     POST = "post"
@@ -32,8 +32,8 @@ class FourEyes(StrEnum):
 class Safeguard(StrEnum):
     """How freedom of expression is protected.
 
-    FE1: a ground is recorded. FE2: also a protected-speech screen. FE3: also a legal reviewer, single
-    items only, the least restrictive action first. FE3-block: never leaves the hub.
+    FE1: a ground is recorded. FE2: also a protected-speech screen. FE3: also a legal reviewer,
+    single items only, the least restrictive action first. FE3-block: never leaves the hub.
     """
 
     FE0 = "FE0"
@@ -44,7 +44,7 @@ class Safeguard(StrEnum):
 
 
 class Signal(StrEnum):
-    """A fact a machine derived or an analyst ticked. Modifiers and automatic rules name only these."""
+    """A fact a machine derived or an analyst ticked. Rules of the pack name only these."""
 
     MINOR_VICTIM = "minor_victim"
     UNDER_13 = "under_13"
@@ -104,8 +104,8 @@ class Hold(Model):
 class Modifier(Model):
     """When ``signal`` is present, ``effect`` applies.
 
-    To ``only_categories`` if any are named; never to ``never_categories`` nor to a category with one of
-    ``never_safeguards``.
+    To ``only_categories`` if any are named; never to ``never_categories`` nor to a category with
+    one of ``never_safeguards``.
     """
 
     id: Slug

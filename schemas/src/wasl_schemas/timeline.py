@@ -173,6 +173,8 @@ def merge(view: CaseView | None, event: Event[Any]) -> CaseView:
     None. Raises TypeError for another event and ValueError for another case: the caller's mistakes.
     """
     data = event.data
+    if not isinstance(data, _TOLD):
+        raise TypeError(f"{type(data).__name__} says nothing about a case's timeline")
     known = view if view is not None else CaseView(case_id=data.case_id)
     if known.case_id != data.case_id:
         raise ValueError(f"event of case {data.case_id} merged into the view of {known.case_id}")
@@ -182,10 +184,8 @@ def merge(view: CaseView | None, event: Event[Any]) -> CaseView:
         change = _dispatch(known, data)
     elif isinstance(data, CaseOpenedV1):
         change = _case_opened(known, data)
-    elif isinstance(data, ReferralUpdatedV1):
-        change = _referral(known, data)
     else:
-        raise TypeError(f"{type(data).__name__} says nothing about a case's timeline")
+        change = _referral(known, data)
     return known.model_copy(update=change) if change else known
 
 
@@ -228,6 +228,7 @@ def reporter_status(
     )
 
 
+_TOLD = (CaseUpdatedV1, DispatchUpdatedV1, CaseOpenedV1, ReferralUpdatedV1)
 _SENT = frozenset(_DISPATCH_KINDS) - {DispatchState.WITHDRAWN}
 _RESTRICTED = frozenset(ANSWERS) - {DispatchState.REFUSED, DispatchState.LABELLED}
 _PROGRESS = (

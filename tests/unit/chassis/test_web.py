@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import httpx
 import pytest
 from fastapi import FastAPI
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter
 from pydantic_core import PydanticCustomError
@@ -117,6 +117,7 @@ _json = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.text(max_size=4), _json, max_size=5), st.booleans())
 def test_strict_json_returns_the_document_or_a_problem(
     value: dict[str, Any], ascii_only: bool
@@ -128,6 +129,7 @@ def test_strict_json_returns_the_document_or_a_problem(
         assert problem.status in (400, 422)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_strict_json_survives_any_bytes(body: bytes) -> None:
     try:

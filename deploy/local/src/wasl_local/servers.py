@@ -349,16 +349,6 @@ def fetch_kafka(jars: Path, version: str = KAFKA_VERSION) -> Path:
     return jars
 
 
-def broker(data_dir: Path | str, port: int = 0) -> KafkaServer:
-    """The broker that ``WASL_LOCAL_KAFKA`` names: ``embedded`` (default) or ``apache``."""
-    kind = os.environ.get("WASL_LOCAL_KAFKA", "embedded")
-    if kind == "apache":
-        return RealKafka(data_dir, port)
-    if kind != "embedded":
-        raise ServerError(f"WASL_LOCAL_KAFKA is {kind!r}; expected embedded or apache")
-    return EmbeddedKafka(data_dir, port)
-
-
 def kafka_answers(port: int) -> bool:
     """True once the broker on this port names itself in the metadata of its cluster."""
     # Metadata request v4: api key, version, correlation id, null client id, no topics, no creation.

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Concurrent requests share one transaction.
 
-While one commit is on its way the next requests gather; nobody waits for a timer. If the shared commit
-fails, each request is committed alone, so that every caller gets its own error and one bad request
-costs one request. The queue is bounded: beyond it callers are told at once.
+While one commit is on its way the next requests gather; nobody waits for a timer. If the shared
+commit fails, each request is committed alone, so that every caller gets its own error and one bad
+request costs one request. The queue is bounded: beyond it callers are told at once.
 """
 
 import asyncio

@@ -2,8 +2,8 @@
 """FastStream, tamed: one raw batch subscriber per consumer group.
 
 FastStream's defaults lose messages; each option below answers a measured fact
-(``docs/architecture/consuming.md``). The parser cannot raise, the decoder hands over raw records, the
-acknowledgement policy rewinds on failure, and the producer is not FastStream's.
+(``docs/architecture/consuming.md``). The parser cannot raise, the decoder hands over raw records,
+the acknowledgement policy rewinds on failure, and the producer is not FastStream's.
 """
 
 import asyncio
@@ -150,8 +150,8 @@ class Subscription:
     async def stop(self) -> None:
         """Finish the batch in hand, commit, leave the group so that others take over at once.
 
-        Static membership is for crashes: the replica that comes back gets its partitions back. aiokafka
-        never lets a static member leave, so a drained one stops being static first.
+        Static membership is for crashes: the replica that comes back gets its partitions back.
+        aiokafka never lets a static member leave, so a drained one stops being static first.
         """
         broker, self._broker = self._broker, None
         if broker is not None:

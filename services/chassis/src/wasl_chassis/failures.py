@@ -32,7 +32,7 @@ class Retryable(Failure):
 
 
 class Conflict(Retryable):
-    """Somebody else changed a document of this unit of work since it was read: read and run again."""
+    """A document of this unit of work changed since it was read: read and run again."""
 
     reason = "conflict"
 

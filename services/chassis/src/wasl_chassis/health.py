@@ -54,7 +54,7 @@ class Health:
             except Exception as error:  # noqa: BLE001  a check that fails says so, whatever it raised
                 ok, detail = False, type(error).__name__
             out[name] = {"ok": ok, "detail": detail}
-        return all(bool(c["ok"]) for c in out.values()), out
+        return bool(out) and all(bool(c["ok"]) for c in out.values()), out
 
 
 def admin_app(health: Health, metrics: Metrics, about: dict[str, str]) -> Starlette:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """JSON lines on standard output: constant sentences, values in fields.
 
-An exception is logged by its class and the places it passed; its text may quote what a person wrote, so
-it never reaches a line.
+An exception is logged by its class and the places it passed; its text may quote what a person
+wrote, so it never reaches a line.
 """
 
 import json
@@ -10,7 +10,7 @@ import logging
 import sys
 import traceback
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TextIO
 
 _PLAIN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
@@ -47,9 +47,11 @@ class _OwnWords(logging.Filter):
         return record.levelno >= logging.WARNING
 
 
-def configure(service: str, version: str, level: str = "INFO") -> None:
+def configure(
+    service: str, version: str, level: str = "INFO", stream: TextIO | None = None
+) -> None:
     """Install the one handler. Foreign loggers speak from WARNING up only, without their text."""
-    handler = logging.StreamHandler(sys.stdout)
+    handler = logging.StreamHandler(stream or sys.stdout)
     handler.setFormatter(JsonFormatter(service, version))
     handler.addFilter(_OwnWords())
     root = logging.getLogger()

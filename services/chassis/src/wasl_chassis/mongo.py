@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""MongoDB behind the :class:`~wasl_chassis.store.Store` contract. The only module that sees a driver.
+"""MongoDB behind the :class:`~wasl_chassis.store.Store` contract. The only module that sees a
+driver.
 
 ``motor`` is what the project's owner asked for and is deprecated upstream (critical fixes until
-2027-05-14), so only calls it shares with PyMongo's ``AsyncMongoClient`` are used and the contract suite
-runs on both: leaving is a change of one setting. Needs a replica set: a commit is a transaction.
+2027-05-14), so only calls it shares with PyMongo's ``AsyncMongoClient`` are used and the contract
+suite runs on both: leaving is a change of one setting. Needs a replica set: a commit is a
+transaction.
 """
 
 import asyncio
@@ -12,6 +14,7 @@ import logging
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
@@ -38,6 +41,7 @@ from pymongo.read_preferences import ReadPreference
 from pymongo.write_concern import WriteConcern
 
 from wasl_chassis.failures import Conflict, Failure, Permanent, Retryable
+from wasl_chassis.settings import SettingsError
 from wasl_chassis.store import Changes, Collection, Doc, Index, OutboxRow
 
 Driver = Literal["motor", "pymongo"]
@@ -49,7 +53,8 @@ _AWAY = (
     ServerSelectionTimeoutError,
     WTimeoutError,
 )
-#: Codes that mean "try again": not primary, interrupted, shutdown, snapshot too old, no such transaction.
+#: Codes that mean "try again": not primary, interrupted, shutdown, snapshot too old, no such
+#: transaction.
 _RETRY_CODES = frozenset(
     {
         6,
@@ -109,6 +114,16 @@ def _failure(error: PyMongoError) -> Failure:
     return Permanent(name, reason="refused")
 
 
+@dataclass(frozen=True, slots=True)
+class ServerInfo:
+    """``replica_set`` is None on a standalone server, which has no transactions."""
+
+    version: str
+    replica_set: str | None
+    primary: bool
+    now: datetime
+
+
 async def _settled(value: Any) -> Any:
     """Motor returns some things PyMongo's async client makes one await."""
     return await value if inspect.isawaitable(value) else value
@@ -140,11 +155,18 @@ class MongoStore:
             "w": "majority",
             "appname": database,
         }
-        self._client: Any = (
-            AsyncIOMotorClient(uri, **options)
-            if driver == "motor"
-            else AsyncMongoClient(uri, **options)
-        )
+        try:
+            self._client: Any = (
+                AsyncIOMotorClient(uri, **options)
+                if driver == "motor"
+                else AsyncMongoClient(uri, **options)
+            )
+        except (PyMongoError, ValueError) as error:
+            # The driver's text quotes the address, which may hold a password.
+            raise SettingsError(
+                f"MONGODB_URI is wrong ({type(error).__name__}): expected "
+                "mongodb://host:port/?replicaSet=NAME"
+            ) from None
         codec: CodecOptions[Any] = CodecOptions(tz_aware=True, tzinfo=UTC)
         majority: dict[str, Any] = {
             "codec_options": codec,
@@ -391,6 +413,22 @@ class MongoStore:
 
     async def ping(self) -> None:
         await self._run("ping", self._client.admin.command("hello"))
+
+    async def about(self) -> ServerInfo:
+        """What the server says of itself, for ``wasl doctor``."""
+
+        async def go() -> ServerInfo:
+            hello = await self._client.admin.command("hello")
+            build = await self._client.admin.command("buildInfo")
+            return ServerInfo(
+                build["version"],
+                hello.get("setName"),
+                bool(hello.get("isWritablePrimary")),
+                hello["localTime"].replace(tzinfo=UTC),
+            )
+
+        info: ServerInfo = await self._run("about", go())
+        return info
 
     async def close(self) -> None:
         await _settled(self._client.close())

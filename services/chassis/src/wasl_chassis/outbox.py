@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From a committed outbox row to an acknowledged record, and the relay that heals what a crash left.
+"""From a committed outbox row to an acknowledged record, and the relay that heals what a crash
+left.
 
-Publishing is tried from memory right after the commit. If that fails the rows simply stay; while rows
-stay behind, everything leaves through the relay, in the order written, so that one key keeps its order.
-A crash between acknowledgement and deletion publishes a row twice: consumers know its event id.
+Publishing is tried from memory right after the commit. If that fails the rows simply stay; while
+rows stay behind, everything leaves through the relay, in the order written, so that one key keeps
+its order. A crash between acknowledgement and deletion publishes a row twice: consumers know its
+event id.
 """
 
 import asyncio
@@ -46,7 +48,7 @@ METRICS = (
 
 
 class Publisher:
-    """One idempotent producer. ``send`` returns when every record is acknowledged by all replicas."""
+    """One idempotent producer. ``send`` returns when all replicas have every record."""
 
     def __init__(self, bootstrap: str, client_id: str, request_timeout: float = 15) -> None:
         self._options: dict[str, Any] = {
@@ -78,7 +80,9 @@ class Publisher:
     async def send(
         self, records: Sequence[tuple[str, bytes | None, bytes | None, Sequence[tuple[str, bytes]]]]
     ) -> None:
-        """Send (topic, key, value, headers) records. Raises :class:`Retryable`; then any may be lost."""
+        """Send (topic, key, value, headers) records. Raises :class:`Retryable`; then any may be
+        lost.
+        """
         try:
             async with asyncio.timeout(self._timeout):
                 producer = await self._started()
@@ -141,7 +145,7 @@ class Outlet:
             self._metrics.inc("wasl_outbox_published_total", count, topic=topic, result=result)
 
     async def publish(self, rows: Sequence[OutboxRow]) -> None:
-        """Publish rows of a commit that has happened. Never raises: what fails waits for the relay."""
+        """Publish rows that are committed. Never raises: what fails waits for the relay."""
         if not rows or self._behind:
             return
         try:
@@ -227,8 +231,8 @@ class DeadLetters:
         self._advance(len(records), len(records))
         if self._row >= self._limit:
             raise Systemic(
-                f"{self._row} dead letters in a row; look at them with 'wasl dlq show', fix the cause, "
-                "then restart",
+                f"{self._row} dead letters in a row; look at them with 'wasl dlq show', "
+                "fix the cause, then restart",
                 reason="dead_letter_limit",
             )
         if self._seen >= self.WINDOW / 5 and self._dead > self._seen / 2:

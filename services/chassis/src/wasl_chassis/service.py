@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """A service process: what it consumes, serves and repeats, from start to drained stop.
 
-Start: admin port first, then wait for the database, then everything else; Kafka may be away for as long
-as it likes. Stop (SIGTERM, SIGINT): not ready, no new requests, finish the batch, publish, commit, leave,
-within the grace period. A systemic failure stops the process with exit status 70 (EX_SOFTWARE).
+Start: admin port first, then wait for the database, then everything else; Kafka may be away for as
+long as it likes. Stop (SIGTERM, SIGINT): not ready, no new requests, finish the batch, publish,
+commit, leave, within the grace period. A systemic failure stops the process with exit status 70
+(EX_SOFTWARE).
 """
 
 import asyncio
@@ -150,7 +151,9 @@ class Service:
         database: str | None = None,
         clock: Clock | None = None,
     ) -> "Service":
-        """A service on the configured MongoDB and Kafka. ``database``: its suffix, default the name."""
+        """A service on the configured MongoDB and Kafka. ``database``: its suffix, default the
+        name.
+        """
         registry = Metrics((*METRICS, *outbox.METRICS, *consuming.METRICS, *metrics))
         registry.set("wasl_build_info", 1, service=name, version=version(f"wasl-{name}"))
 
@@ -189,7 +192,9 @@ class Service:
         *,
         prefetch: Callable[[Sequence[Event[DataT]], UnitOfWork], Awaitable[None]] | None = None,
     ) -> None:
-        """Handle one topic. ``prefetch`` sees the batch first and loads what its handlers will read."""
+        """Handle one topic. ``prefetch`` sees the batch first and loads what its handlers will
+        read.
+        """
         self.consumer.add(spec, handler, prefetch)
 
     def every(self, name: str, seconds: float, turn: Callable[[], Awaitable[bool | None]]) -> None:
@@ -212,7 +217,7 @@ class Service:
         await self._commit(uow.changes())
 
     async def submit(self, uow: UnitOfWork) -> None:
-        """As :meth:`commit`, sharing a transaction with concurrent callers. Raises Overloaded too."""
+        """As :meth:`commit`, sharing the transaction of concurrent callers; raises Overloaded."""
         await self._batcher.submit(uow.changes())
 
     async def transact(self, work: Callable[[UnitOfWork], Awaitable[T]], *, attempts: int = 8) -> T:
@@ -233,7 +238,8 @@ class Service:
 
     async def _commit(self, changes: Changes) -> None:
         await self.store.commit(changes)
-        # The commit is the promise; the relay keeps it if publishing takes longer than a person waits.
+        # The commit is the promise; the relay keeps it if publishing takes longer than a person
+        # waits.
         publish = asyncio.ensure_future(self.outlet.publish(changes.outbox))
         await asyncio.wait((publish,), timeout=0.5)
 
@@ -354,8 +360,8 @@ class Service:
             )
         )
         task = asyncio.create_task(self._serve(server, name))
-        while not server.started and not task.done():
-            await asyncio.sleep(0.005)
+        while not server.started and not task.done():  # noqa: ASYNC110
+            await asyncio.sleep(0.005)  # uvicorn has no event for it
         if task.done():
             raise SettingsError(f"cannot listen on {host}:{port} for {name}; is the port taken?")
         self.ports[name] = server.servers[0].sockets[0].getsockname()[1]
@@ -367,7 +373,7 @@ class Service:
             await server.serve()
         except SystemExit:
             # Uvicorn's way to say that it cannot bind; the caller names host and port.
-            log.error("a port cannot be bound", extra={"server": name})  # noqa: TRY400
+            log.error("a port cannot be bound", extra={"server": name})
 
     async def _loop(
         self, name: str, seconds: float, turn: Callable[[], Awaitable[bool | None]]
@@ -414,7 +420,7 @@ class Service:
                 await subscription.start()
             except Exception as error:  # noqa: BLE001  any reason not to reach Kafka is waited out
                 if not told:
-                    log.error("Kafka is away, waiting", extra={"error": type(error).__name__})  # noqa: TRY400
+                    log.error("Kafka is away, waiting", extra={"error": type(error).__name__})
                     told = True
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._stopping.wait(), pause)
@@ -453,7 +459,7 @@ class Service:
                 self._drained = True
         except TimeoutError:
             self.metrics.inc("wasl_drain_timeouts_total")
-            log.error("the drain outlasted the grace period; what was in hand is done again")  # noqa: TRY400
+            log.error("the drain outlasted the grace period; what was in hand is done again")
             for task in tasks:
                 task.cancel()
         await self.store.close()

@@ -2,12 +2,12 @@
 """Settings: environment only, prefix ``WASL_``, frozen, printed masked.
 
 Anything that differs between deployments has no default: a missing or wrong value stops the process
-with the variable's name, what was expected and the fix. A secret may come as ``NAME_FILE``, a path to a
-file that holds it (what compose and Kubernetes mount).
+with the variable's name, what was expected and the fix. A secret may come as ``NAME_FILE``, a path
+to a file that holds it (what compose and Kubernetes mount).
 """
 
 import base64
-import os
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,6 +22,7 @@ from pydantic_settings import (
 )
 
 PREFIX = "WASL_"
+_SERVER = re.compile(r"([^\s:]+|\[[0-9A-Fa-f:]+\]):[0-9]{1,5}")
 
 
 def _key32(value: SecretStr) -> SecretStr:
@@ -33,6 +34,13 @@ def _key32(value: SecretStr) -> SecretStr:
         ) from error
     if size != 32:
         raise ValueError(f"expected 32 bytes in base64, got {size} bytes")
+    return value
+
+
+def _servers(value: str) -> str:
+    for server in value.split(","):
+        if not _SERVER.fullmatch(server):
+            raise ValueError("expected host:port[,host:port]")
     return value
 
 
@@ -50,11 +58,10 @@ class _FileEnv(EnvSettingsSource):
     def __init__(self, settings_cls: type[BaseSettings]) -> None:
         super().__init__(settings_cls)
         env = dict(self.env_vars)
+        known = {variable(settings_cls, field).lower() for field in settings_cls.model_fields}
         for name, path in list(env.items()):
-            if not (name.startswith(PREFIX.lower()) and name.endswith("_file") and path):
-                continue
             target = name.removesuffix("_file")
-            if target.removeprefix(PREFIX.lower()) not in settings_cls.model_fields:
+            if target == name or target not in known or not path:
                 continue
             if env.get(target):
                 raise SettingsError(f"{target.upper()} and {name.upper()} are both set; keep one")
@@ -78,7 +85,7 @@ class Settings(BaseSettings):
         env_prefix=PREFIX, frozen=True, extra="ignore", hide_input_in_errors=True
     )
 
-    kafka_bootstrap_servers: str = Field(
+    kafka_bootstrap_servers: Annotated[str, AfterValidator(_servers)] = Field(
         validation_alias="KAFKA_BOOTSTRAP_SERVERS", description="host:port[,host:port]"
     )
     mongodb_uri: SecretStr = Field(
@@ -99,20 +106,33 @@ class Settings(BaseSettings):
     )
     admin_host: str = Field(default="127.0.0.1", description="Where health and metrics listen")
     admin_port: int = Field(default=0, ge=0, le=65535, description="0 takes a free port")
-    log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
+    log_level: str = Field(
+        default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Of our own loggers"
+    )
     grace_seconds: float = Field(
         default=25, gt=0, le=600, description="Time to drain after SIGTERM"
     )
-    batch_max_records: int = Field(default=500, ge=1, le=5000)
-    max_poll_interval_seconds: float = Field(default=900, ge=10, le=3600)
-    session_timeout_seconds: float = Field(default=10, ge=1, le=300)
+    batch_max_records: int = Field(
+        default=500, ge=1, le=5000, description="Events of one transaction at most"
+    )
+    max_poll_interval_seconds: float = Field(
+        default=900,
+        ge=10,
+        le=3600,
+        description="Longest time between two polls before we count as dead",
+    )
+    session_timeout_seconds: float = Field(
+        default=10, ge=1, le=300, description="Silence after which Kafka gives our partitions away"
+    )
     outage_budget_seconds: float = Field(
         default=300, ge=0, description="In-process retries before the batch is handed back to Kafka"
     )
     dead_letter_limit: int = Field(
         default=100, ge=1, description="Consecutive dead letters that stop a consumer"
     )
-    mongo_driver: str = Field(default="motor", pattern="^(motor|pymongo)$")
+    mongo_driver: str = Field(
+        default="motor", pattern="^(motor|pymongo)$", description="motor or pymongo (its successor)"
+    )
     tracing: bool = Field(default=False, description="Needs the extra wasl-chassis[tracing]")
 
     @classmethod
@@ -120,9 +140,9 @@ class Settings(BaseSettings):
         cls,
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return init_settings, _FileEnv(settings_cls)
 
@@ -156,7 +176,8 @@ def read(cls: type[SettingsT]) -> SettingsT:
         lines = []
         for problem in error.errors(include_input=False, include_url=False, include_context=False):
             where = str(problem["loc"][0]) if problem["loc"] else ""
-            field = where.removeprefix(PREFIX.lower())
+            aliased = (f for f in cls.model_fields if variable(cls, f) == where)
+            field = next(aliased, where.removeprefix(PREFIX.lower()))
             name = variable(cls, field) if field in cls.model_fields else where.upper()
             info = cls.model_fields.get(field)
             what = f" ({info.description})" if info and info.description else ""
@@ -173,8 +194,3 @@ def read_or_exit(cls: type[SettingsT]) -> SettingsT:
     except SettingsError as error:
         sys.stderr.write(f"cannot start, the settings are incomplete:\n{error}\n")
         sys.exit(78)
-
-
-def environment(prefix: str = PREFIX) -> dict[str, str]:
-    """This process's Wasl variables; for child processes in tests and the launcher."""
-    return {k: v for k, v in os.environ.items() if k.startswith(prefix)}

@@ -2,11 +2,11 @@
 """Documents, the store that keeps them, and what one commit writes.
 
 Every document carries a revision; a commit replaces a document only at the revision that was read,
-else it raises :class:`~wasl_chassis.failures.Conflict` and nothing of it happened. State, inbox rows,
-outbox rows and data keys are one atomic commit.
+else it raises :class:`~wasl_chassis.failures.Conflict` and nothing of it happened. State, inbox
+rows, outbox rows and data keys are one atomic commit.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Generic, Protocol, TypeVar, cast
@@ -101,8 +101,8 @@ class Changes:
 class Store(Protocol):
     """A service's database. Memory and MongoDB implementations pass one contract suite.
 
-    Raises :class:`Retryable` when the database is away and :class:`Conflict` when a guard failed or an
-    ``_id`` exists already; nothing else leaks from the driver.
+    Raises :class:`Retryable` when the database is away and :class:`Conflict` when a guard failed or
+    an ``_id`` exists already; nothing else leaks from the driver.
     """
 
     async def read(self, collection: Collection[Any], ids: Sequence[str]) -> dict[str, Doc]:
@@ -135,8 +135,8 @@ class Store(Protocol):
     ) -> list[Doc]:
         """Lease up to ``limit`` due documents: ``due_at <= now`` and no live lease.
 
-        Sets ``lease`` to the token and ``lease_until``, and moves the revision on, so that the write of
-        an earlier holder conflicts.
+        Sets ``lease`` to the token and ``lease_until``, and moves the revision on, so that the
+        write of an earlier holder conflicts.
         """
 
     async def seen(self, inbox_ids: Sequence[str]) -> set[str]:

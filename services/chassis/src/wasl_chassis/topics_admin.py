@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Topics are created by one command from the registry, and by nothing else.
 
-``diff`` says what a cluster lacks or has otherwise; ``apply`` creates topics, raises partition counts
-and sets retention. Nothing is ever deleted.
+``diff`` says what a cluster lacks or has otherwise; ``apply`` creates topics, raises partition
+counts and sets retention. Nothing is ever deleted.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, Self
 
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
@@ -58,7 +58,7 @@ class TopicAdmin:
     def __init__(self, bootstrap: str) -> None:
         self._client = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=15_000)
 
-    async def __aenter__(self) -> "TopicAdmin":
+    async def __aenter__(self) -> Self:
         try:
             await self._client.start()
         except (KafkaError, OSError) as error:

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """W3C trace context through the events. OpenTelemetry is an extra, off by default.
 
-With tracing off the context of the causing event is passed on unchanged. With it on, one consumer span
-per batch links to the spans that produced its events (messaging semantic conventions: ``process``).
+With tracing off the context of the causing event is passed on unchanged. With it on, one consumer
+span per batch links to the spans that produced its events (messaging semantic conventions:
+``process``).
 """
 
 from collections.abc import Iterator, Sequence
@@ -33,7 +34,7 @@ class OtelTracer:
             )
         except ImportError as error:
             raise SettingsError(
-                "WASL_TRACING is on but OpenTelemetry is not installed; install wasl-chassis[tracing]"
+                "WASL_TRACING is on, OpenTelemetry is not installed: install wasl-chassis[tracing]"
             ) from error
         self._trace = trace
         self._propagator = TraceContextTextMapPropagator()

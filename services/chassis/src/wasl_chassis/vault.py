@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Data keys: one per report and one per case, wrapped by a master key, destroyed to erase.
 
-AES-256-GCM (NIST SP 800-38D) with 96-bit random nonces; a data key seals few texts, so the collision
-bound is far away. The key's id and the field's name are authenticated with the text: a ciphertext moved
-to another field or person does not open. Destroying a key leaves a tombstone and turns every copy of
-the text, the event log's included, into noise.
+AES-256-GCM (NIST SP 800-38D) with 96-bit random nonces; a data key seals few texts, so the
+collision bound is far away. The key's id and the field's name are authenticated with the text: a
+ciphertext moved to another field or person does not open. Destroying a key leaves a tombstone and
+turns every copy of the text, the event log's included, into noise.
 """
 
 import base64
@@ -86,7 +86,13 @@ class Vault:
         if master is None:
             raise Permanent(f"master key '{name}' is not configured", reason="master_key_missing")
         raw = _unb64(blob)
-        return master.decrypt(raw[:12], raw[12:], key_id.encode())
+        try:
+            return master.decrypt(raw[:12], raw[12:], key_id.encode())
+        except InvalidTag as error:
+            raise Permanent(
+                f"master key '{name}' is not the one that wrapped this data key",
+                reason="master_key_wrong",
+            ) from error
 
 
 class _Documents(Protocol):
@@ -149,7 +155,7 @@ class Keyring:
             raise Permanent("sealed text does not open", reason="seal_broken") from error
 
     async def destroy(self, key_id: str) -> None:
-        """Erase everything sealed with the key. A tombstone stays, so that nobody creates it again."""
+        """Erase everything sealed with the key. A tombstone keeps it from coming back."""
         stored = await self._work.get(KEYS, key_id)
         if stored is not None and stored.wrapped is not None:
             gone = stored.model_copy(update={"wrapped": None, "destroyed_at": self._work.now()})

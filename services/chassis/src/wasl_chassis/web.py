@@ -421,7 +421,7 @@ class _LastResort:
             while frame is not None and frame.tb_next is not None:
                 frame = frame.tb_next
             where = f"{frame.tb_frame.f_code.co_qualname}:{frame.tb_lineno}" if frame else ""
-            log.error(  # noqa: TRY400  a traceback ends with the exception's text
+            log.error(
                 "request failed unexpectedly", extra={"error": type(error).__name__, "where": where}
             )
             if started:

@@ -31,8 +31,9 @@ class _Entry:
 class UnitOfWork:
     """What one batch, one request or one timer does, before it is committed.
 
-    Handlers of a batch run one after another on one unit of work, so a read-modify-put needs no lock as
-    long as the handler does not keep a value across another handler's turn, which it cannot.
+    Handlers of a batch run one after another on one unit of work, so a read-modify-put needs no
+    lock as long as the handler does not keep a value across another handler's turn, which it
+    cannot.
     """
 
     def __init__(self, store: Store, clock: Clock, source: str, vault: Vault) -> None:
@@ -104,7 +105,8 @@ class UnitOfWork:
         now = self._clock.now()
         key = cast("str", getattr(data, spec.key))
         cause = self.cause
-        event: Event[Any] = Event(
+        # The data validated itself when it was made; the envelope is ours.
+        event: Event[Any] = Event.model_construct(
             id=uuid7(),
             source=self._source,
             type=spec.type,

@@ -1,1 +1,1 @@
-"""The reporter's face of the hub: a report goes in, a receipt comes out, a timeline is read with it."""
+"""The reporter's face of the hub: reports go in, receipts come out, timelines are read."""

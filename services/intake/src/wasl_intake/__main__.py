@@ -2,6 +2,7 @@
 """``wasl-intake``: settings, build, run until SIGTERM."""
 
 from wasl_chassis.service import main as run
+
 from wasl_intake.bootstrap import build
 from wasl_intake.settings import IntakeSettings
 

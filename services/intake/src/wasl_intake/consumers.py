@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What intake listens to: everything its reporters may be told."""
 
+from wasl_chassis.service import Service
 from wasl_schemas import topics
 
-from wasl_chassis.service import Service
 from wasl_intake.handlers import IntakeHandlers
 
 

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The use cases of intake: submit, follow, write, withdraw; and what it learns from events.
 
-Order of promises: persist, then publish, then answer. Whoever holds a receipt is the reporter; nobody
-else is told whether a report exists. Nothing here logs, measures or raises what a person wrote.
+Order of promises: persist, then publish, then answer. Whoever holds a receipt is the reporter;
+nobody else is told whether a report exists. Nothing here logs, measures or raises what a person
+wrote.
 """
 
 import hashlib
@@ -12,6 +13,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
+from wasl_chassis.clock import Clock
+from wasl_chassis.failures import Conflict, KeyDestroyed, Outcome, Overloaded, Retryable
+from wasl_chassis.metrics import Metrics
+from wasl_chassis.store import Store
+from wasl_chassis.vault import derive
+from wasl_chassis.work import UnitOfWork
 from wasl_schemas import topics
 from wasl_schemas.country_pack import CountryPack
 from wasl_schemas.envelope import Event
@@ -28,12 +35,6 @@ from wasl_schemas.ids import uuid7
 from wasl_schemas.lifecycle import ReporterStatus
 from wasl_schemas.timeline import CaseView, TimelineEntry, membership, merge, reporter_status
 
-from wasl_chassis.clock import Clock
-from wasl_chassis.failures import Conflict, KeyDestroyed, Outcome, Overloaded, Retryable
-from wasl_chassis.metrics import Metrics
-from wasl_chassis.store import Store
-from wasl_chassis.vault import derive
-from wasl_chassis.work import UnitOfWork
 from wasl_intake import metrics as measure
 from wasl_intake.domain import receipt
 from wasl_intake.domain.submission import ReportRequest
@@ -299,7 +300,7 @@ class IntakeHandlers:
         except KeyDestroyed:  # withdrawn between the two reads
             raise AlreadyWithdrawn from None
         if written:
-            measure.record_message(self._hub.metrics, "from_reporter")
+            measure.record_message(self._hub.metrics)
 
     def _message_id(self, report_id: str, repeat_key: str) -> str:
         text = f"{report_id}|{repeat_key}".encode()
@@ -368,7 +369,6 @@ class IntakeHandlers:
                 body=data.body,
             ),
         )
-        measure.record_message(self._hub.metrics, "from_staff")
         return None
 
 
@@ -408,6 +408,6 @@ def _waiting(thread: Sequence[Message]) -> bool:
 
 
 def _timeline(report: Report, views: Sequence[CaseView]) -> tuple[TimelineEntry, ...]:
-    """What happened since this report. What came before would tell that somebody else reported too."""
+    """What happened since this report; what came before would tell of somebody else's."""
     entries = (e for view in views for e in view.timeline() if e.time >= report.received_at)
     return tuple(sorted(entries, key=TimelineEntry.order))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What intake measures. Labels come from closed lists: channels, pack categories, route patterns."""
+"""What intake measures. Labels come from closed lists: channels, categories, paths."""
 
 from wasl_chassis.metrics import Metric, Metrics
 
@@ -23,13 +23,10 @@ METRICS = (
         "Receipts presented: found, unknown, malformed (the check character is wrong).",
         ("result",),
     ),
-    Metric("counter", "wasl_intake_withdrawals_total", "Reports withdrawn by the receipt's holder."),
     Metric(
-        "counter",
-        "wasl_intake_messages_total",
-        "Messages in threads, by direction: from_reporter, from_staff.",
-        ("direction",),
+        "counter", "wasl_intake_withdrawals_total", "Reports withdrawn by the receipt's holder."
     ),
+    Metric("counter", "wasl_intake_messages_total", "Messages written by reporters."),
     Metric(
         "counter",
         "wasl_intake_erased_reads_total",
@@ -58,8 +55,8 @@ def record_withdrawal(metrics: Metrics) -> None:
     metrics.inc("wasl_intake_withdrawals_total")
 
 
-def record_message(metrics: Metrics, direction: str) -> None:
-    metrics.inc("wasl_intake_messages_total", direction=direction)
+def record_message(metrics: Metrics) -> None:
+    metrics.inc("wasl_intake_messages_total")
 
 
 def record_erased(metrics: Metrics) -> None:

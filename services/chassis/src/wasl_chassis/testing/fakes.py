@@ -112,7 +112,7 @@ class MemoryStore:
     ) -> list[Doc]:
         found = [copy.deepcopy(d) for d in self._of(collection).values() if _matches(d, where)]
         for key, direction in reversed(sort):
-            found.sort(key=lambda d: _field(d, key), reverse=direction < 0)  # noqa: B023
+            found.sort(key=lambda d: _field(d, key), reverse=direction < 0)
         return found[:limit] if limit else found
 
     async def count(self, collection: Collection[Any], where: Mapping[str, Any]) -> int:

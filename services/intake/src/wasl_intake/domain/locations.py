@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where the harm is: which texts a reporter may give as a location.
 
-A web address (also defanged, also without scheme), the link of a known app, an account name, a phone
-number or an e-mail address. Refused: every other scheme, hosts that lead into a private network,
-control characters. The text stays as the person typed it, minus invisible direction marks; making one
-canonical address of it is triage's work.
+A web address (also defanged, also without scheme), the link of a known app, an account name, a
+phone number or an e-mail address. Refused: every other scheme, hosts that lead into a private
+network, control characters. The text stays as the person typed it, minus invisible direction marks;
+making one canonical address of it is triage's work.
 """
 
 import ipaddress
@@ -17,9 +17,10 @@ from pydantic_core import PydanticCustomError
 MAX_LENGTH = 2048
 
 #: Schemes that phones put on a copied link of an app people use.
-APP_SCHEMES = frozenset(
-    {"discord", "fb", "instagram", "sgnl", "snapchat", "tg", "tiktok", "twitter", "viber", "whatsapp"}
-)
+APP_SCHEMES = frozenset({
+    "discord", "fb", "instagram", "sgnl", "snapchat", "tg", "tiktok", "twitter", "viber",
+    "whatsapp",
+})  # fmt: skip
 _WEB_SCHEMES = frozenset({"http", "https", "hxxp", "hxxps"})
 #: Names that resolve inside a network only (RFC 6761, 6762, 8375 and common habit).
 _PRIVATE_SUFFIXES = (
@@ -32,7 +33,9 @@ _INVISIBLE = re.compile("[\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)(?::|\[:\])(?!\d+(?:/|$))")
 _DEFANGED = re.compile(r"\[\.\]|\(\.\)|\{\.\}|\[dot\]|\(dot\)")
-_AUTHORITY = re.compile(r"^(?:[^/?#\\]*@)?(\[[0-9A-Fa-f:.%]+\]|[^/?#\\:@\[\]]+)(?::(\d{1,5}))?(?=[/?#]|$)")
+_AUTHORITY = re.compile(
+    r"^(?:[^/?#\\]*@)?(\[[0-9A-Fa-f:.%]+\]|[^/?#\\:@\[\]]+)(?::(\d{1,5}))?(?=[/?#]|$)"
+)
 _NAME = re.compile(r"^(?=.{1,253}$)(?:[^\W_](?:[\w-]{0,61}\w)?\.)+[^\W\d_](?:[\w-]{0,61}\w)?\.?$")
 _NUMERIC = re.compile(r"^(?:0x[0-9a-f]*|\d+)$")
 _PHONE = re.compile(r"^(?:\+|00)?\d(?:[\s().-]?\d){5,16}$")

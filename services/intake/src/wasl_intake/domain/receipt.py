@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The receipt: the only key to a report, shown once, kept by nobody but the reporter.
 
-Twenty characters: 95 random bits and a check character that catches every single wrong character and
-every pair swapped, so a typo is told apart from a wrong code without asking the store. The store keeps
-HMAC-SHA-256 under a key derived from the deployment's pepper. No slow hash: stretching protects short
-secrets, and 2^95 guesses are out of reach at any price per guess, so strength comes from entropy and a
-submission costs microseconds.
+Twenty characters: 95 random bits and a check character that catches every single wrong character
+and every pair swapped, so a typo is told apart from a wrong code without asking the store. The
+store keeps HMAC-SHA-256 under a key derived from the deployment's pepper. No slow hash: stretching
+protects short secrets, and 2^95 guesses are out of reach at any price per guess, so strength comes
+from entropy and a submission costs microseconds.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ _ID_LENGTH = 32
 
 
 def _step(state: int, value: int) -> int:
-    """Horner's rule over GF(2^5), x^5 + x^2 + 1: every place has its own weight, none of them zero."""
+    """Horner's rule over GF(2^5), x^5 + x^2 + 1: each place has a weight of its own, never zero."""
     state <<= 1
     return (state ^ 0x25 if state & 0x20 else state) ^ value
 
@@ -90,8 +90,8 @@ def grouped(code: str) -> str:
 def report_id(key: bytes, code: str) -> str:
     """The report a canonical code opens: its keyed hash, 128 bits in hex.
 
-    The hash is the report's id, so finding a report is one read by primary key and nobody who sees an
-    id, in an event or a log, gets any nearer to the code.
+    The hash is the report's id, so finding a report is one read by primary key, and nobody who
+    sees an id, in an event or a log, gets any nearer to the code.
     """
     return hmac.digest(key, code.encode(), hashlib.sha256).hex()[:_ID_LENGTH]
 

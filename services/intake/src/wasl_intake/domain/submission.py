@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a report may be when it arrives: the strict model behind the API and the form.
 
-Validators normalise (NFC, line ends) and refuse; their texts are constants, so an error can be shown
-and logged without repeating what a person wrote.
+Validators normalise (NFC, line ends) and refuse; their texts are constants, so an error can be
+shown and logged without repeating what a person wrote.
 """
 
 import re
@@ -11,9 +11,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 from pydantic_core import PydanticCustomError
+from wasl_schemas.base import LanguageTag, Slug
 
 from wasl_intake.domain import locations
-from wasl_schemas.base import LanguageTag, Slug
 
 NARRATIVE_MAX = 10_000
 MESSAGE_MAX = 5_000
@@ -24,7 +24,8 @@ MEANINGFUL = 3
 ChannelWord = Literal["web", "api", "email", "chat", "phone", "whatsapp", "social", "partner"]
 
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
-_ADDRESS = re.compile(r"^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z]{2,63}$")  # fmt: skip  # noqa: E501
+_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_ADDRESS = re.compile(rf"[A-Za-z0-9.!#$%&'*+/=?^_`{{|}}~-]{{1,64}}@(?:{_LABEL}\.)+[A-Za-z]{{2,63}}")
 
 
 def _prose(text: str) -> str:
@@ -41,7 +42,7 @@ def _prose(text: str) -> str:
 
 def _address(text: str) -> str:
     text = text.strip(" ")
-    if len(text) > 254 or not _ADDRESS.match(text) or text.endswith("\n"):
+    if len(text) > 254 or not _ADDRESS.fullmatch(text):
         raise PydanticCustomError(
             "email_invalid",
             "is not an e-mail address",
@@ -60,9 +61,7 @@ def meaningful(text: str) -> bool:
     return False
 
 
-Location = Annotated[
-    str, Field(max_length=locations.MAX_LENGTH), AfterValidator(locations.clean)
-]
+Location = Annotated[str, Field(max_length=locations.MAX_LENGTH), AfterValidator(locations.clean)]
 Prose = Annotated[str, Field(max_length=NARRATIVE_MAX), AfterValidator(_prose)]
 
 
@@ -82,7 +81,9 @@ class ReportRequest(_Request):
     """A report. At least one location, or a narrative that says something."""
 
     channel: ChannelWord = "api"
-    language: LanguageTag = Field(default="und", description="Of the narrative, BCP 47; und: unknown")
+    language: LanguageTag = Field(
+        default="und", description="Of the narrative, BCP 47; und: unknown"
+    )
     category: Slug | None = Field(
         default=None, description="The reporter's own choice, an id of the country pack's taxonomy"
     )
@@ -121,7 +122,9 @@ class ReportRequest(_Request):
 
 
 class ReceiptRequest(_Request):
-    receipt: str = Field(max_length=200, description="As the reporter kept it; case and dashes do not matter")
+    receipt: str = Field(
+        max_length=200, description="As the reporter kept it; case and dashes do not matter"
+    )
 
 
 class MessageRequest(_Request):

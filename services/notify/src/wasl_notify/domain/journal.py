@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What notify is told about cases, kept as one small page per consumed batch.
 
-Most cases have no reporter who wants mail, and which ones have is often learnt later, in any order.
-So a handler decides nothing: it adds a line to the page of its batch, one document for up to a batch
-of events. Pages are joined with reporters afterwards (see ``joining.py``), in either direction.
+Most cases have no reporter who wants mail, and which ones have is often learnt later, in any
+order. So a handler decides nothing: it adds a line to the page of its batch, one document for all
+events of the batch. Pages are joined with reporters afterwards, whatever came first.
 """
 
 from collections import Counter
@@ -36,7 +36,7 @@ class Join(NamedTuple):
 
 
 class Fact(NamedTuple):
-    """One line. ``about``: a case's or a report's id. ``cause``: set where it is worth a message."""
+    """One line about a case or a report. ``cause``: set where it is worth a message."""
 
     about: str
     what: str
@@ -45,76 +45,104 @@ class Fact(NamedTuple):
     cause: str | None
     template: str
 
+    @property
+    def of_report(self) -> bool:
+        """Whether ``about`` names a report; else a case."""
+        return self.template == MESSAGE
+
+
+#: (figure, label) → how many, for the public statistics.
+Tally = Counter[tuple[str, str]]
+
+
+@dataclass(slots=True)
+class Unread:
+    """A page whose lines have not been joined with reporters yet, and what it counts."""
+
+    page_id: str
+    due_at: datetime
+    tally: Tally = field(default_factory=Counter)
+    lease: str | None = None
+    lease_until: datetime | None = None
+
 
 @dataclass(slots=True)
 class Page:
-    """The lines of one batch. ``due_at`` is set until its lines have been joined with reporters."""
+    """The lines of one batch. Written once, never changed: it may be large."""
 
     page_id: str
     at: datetime
     joins: list[Join] = field(default_factory=list)
     facts: list[Fact] = field(default_factory=list)
-    #: (figure, label) → how many, for the public statistics.
-    tally: Counter[tuple[str, str]] = field(default_factory=Counter)
-    due_at: datetime | None = None
-    lease: str | None = None
-    lease_until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Notes:
+    """Writes the lines of one batch."""
+
+    page: Page
+    unread: Unread
 
     def case_opened(self, data: CaseOpenedV1) -> None:
-        self.joins.append(Join(data.case_id, data.report_id, data.version, True))
-        self.facts.append(Fact(data.case_id, "case_opened", data.opened_at, "triage", None, NEWS))
-        self.tally["cases_opened", data.platform] += 1
+        self.page.joins.append(Join(data.case_id, data.report_id, data.version, True))
+        self.page.facts.append(
+            Fact(data.case_id, "case_opened", data.opened_at, "triage", None, NEWS)
+        )
+        self.unread.tally["cases_opened", data.platform] += 1
 
     def case_updated(self, data: CaseUpdatedV1) -> None:
         change = data.change
-        self.tally["case_changes", change.value] += 1
+        self.unread.tally["case_changes", change.value] += 1
         if change is CaseChange.REPORT_JOINED or change is CaseChange.REPORT_LEFT:
             if data.report_id is not None:
                 joined = change is CaseChange.REPORT_JOINED
-                self.joins.append(Join(data.case_id, data.report_id, data.version, joined))
+                self.page.joins.append(Join(data.case_id, data.report_id, data.version, joined))
             # No line: a case may have thousands of reports, and its lines are read as a whole.
             return
         cause = f"{data.case_id}|{change.value}|{data.version}" if change in NEWS_OF_CASES else None
         what = f"case_{change.value}"
-        self.facts.append(Fact(data.case_id, what, data.changed_at, "triage", cause, NEWS))
+        self.page.facts.append(Fact(data.case_id, what, data.changed_at, "triage", cause, NEWS))
 
     def dispatch_updated(self, data: DispatchUpdatedV1) -> None:
         state = data.state
-        self.tally["dispatches", f"{data.partner}:{state.value}"] += 1
+        self.unread.tally["dispatches", f"{data.partner}:{state.value}"] += 1
         cause = f"{data.dispatch_id}|{state.value}" if state in NEWS_OF_DISPATCHES else None
         what = f"dispatch_{state.value}"
-        self.facts.append(Fact(data.case_id, what, data.changed_at, data.partner, cause, NEWS))
+        self.page.facts.append(Fact(data.case_id, what, data.changed_at, data.partner, cause, NEWS))
 
     def staff_message(self, data: StaffMessageSentV1) -> None:
         what, cause = "message", f"{data.message_id}|message"
-        self.facts.append(Fact(data.report_id, what, data.sent_at, "triage", cause, MESSAGE))
-
-    def about(self) -> list[str]:
-        """Every id by which a late reporter or link will look for this page."""
-        return sorted({j.report_id for j in self.joins} | {f.about for f in self.facts})
+        self.page.facts.append(Fact(data.report_id, what, data.sent_at, "triage", cause, MESSAGE))
 
 
-def encode(page: Page) -> dict[str, Any]:
+def about(page: Page) -> list[str]:
+    """Every id by which a late reporter or link will look for this page."""
+    return sorted({j.report_id for j in page.joins} | {f.about for f in page.facts})
+
+
+def encode_page(page: Page) -> dict[str, Any]:
     return {
         "at": page.at,
         "joins": [list(j) for j in page.joins],
         "facts": [list(f) for f in page.facts],
-        "tally": [[*key, count] for key, count in page.tally.items()],
-        "about": page.about(),
-        "due_at": page.due_at,
-        "lease": page.lease,
-        "lease_until": page.lease_until,
+        "about": about(page),
     }
 
 
-def decode(doc: dict[str, Any]) -> Page:
-    return Page(
-        page_id=doc["_id"],
-        at=doc["at"],
-        joins=[Join(*j) for j in doc["joins"]],
-        facts=[Fact(*f) for f in doc["facts"]],
-        tally=Counter({(figure, label): n for figure, label, n in doc["tally"]}),
-        due_at=doc["due_at"],
-        lease=doc["lease"],
-        lease_until=doc["lease_until"],
-    )
+def decode_page(doc: dict[str, Any]) -> Page:
+    joins, facts = [Join(*j) for j in doc["joins"]], [Fact(*f) for f in doc["facts"]]
+    return Page(doc["_id"], doc["at"], joins, facts)
+
+
+def encode_unread(unread: Unread) -> dict[str, Any]:
+    return {
+        "tally": [[*key, count] for key, count in unread.tally.items()],
+        "due_at": unread.due_at,
+        "lease": unread.lease,
+        "lease_until": unread.lease_until,
+    }
+
+
+def decode_unread(doc: dict[str, Any]) -> Unread:
+    tally = Counter({(figure, label): n for figure, label, n in doc["tally"]})
+    return Unread(doc["_id"], doc["due_at"], tally, doc["lease"], doc["lease_until"])

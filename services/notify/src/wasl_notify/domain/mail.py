@@ -47,8 +47,8 @@ def compose(
     message_id: str,
     now: datetime,
 ) -> EmailMessage:
-    """The message. ``sender`` and ``to`` must be :func:`usable`; texts may hold anything but are flattened
-    to one line in headers. The same ``message_id`` on a repetition lets the receiver drop it.
+    """The message. ``sender`` and ``to`` must be :func:`usable`; texts may hold anything and are
+    put on one line in headers. The same ``message_id`` on a repetition lets the receiver drop it.
     """
     message = EmailMessage(policy=_POLICY)
     message["From"] = Address(display_name=_line(sender_name), addr_spec=sender)
@@ -56,11 +56,12 @@ def compose(
     message["Subject"] = _line(subject)
     message["Date"] = format_datetime(now)
     message["Message-ID"] = f"<{message_id}@{sender.rpartition('@')[2]}>"
-    message["Content-Language"] = language
     # RFC 3834: no vacation answer comes back; the second line is for Exchange.
     message["Auto-Submitted"] = "auto-generated"
     message["X-Auto-Response-Suppress"] = "All"
     message.set_content(body.rstrip("\n") + "\n")
+    # After the content, which clears what is said about it.
+    message["Content-Language"] = language
     return message
 
 

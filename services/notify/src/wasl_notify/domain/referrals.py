@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The referral package v0: what an authority receives about one case, as one canonical JSON document.
+"""The referral package v0: what an authority receives about one case, as canonical JSON.
 
-It is built once; every attempt delivers the same bytes, whose SHA-256 is recorded with the referral.
+It is built once; every attempt delivers the same bytes, whose SHA-256 the referral records.
 There is no field for a reporter. The schema is ``referral-package-v0.schema.json``, generated from
 :class:`ReferralPackageV0`.
 """
@@ -22,7 +22,7 @@ from wasl_schemas.taxonomy import Words
 
 from wasl_notify.domain.journal import Fact
 
-SCHEMA = "referral-package/v0"
+FORMAT: Literal["referral-package/v0"] = "referral-package/v0"
 
 
 class Entry(Model):
@@ -56,9 +56,9 @@ class Item(Model):
 
 
 class ReferralPackageV0(Model):
-    """One case, for one authority. Times are UTC. ``timeline``: what the hub knew at ``prepared_at``."""
+    """One case, for one authority. Times are UTC; ``timeline`` is as known at ``prepared_at``."""
 
-    schema_: Literal["referral-package/v0"] = SCHEMA
+    format: Literal["referral-package/v0"] = FORMAT
     referral_id: ReferralId
     case_id: CaseId
     country_pack: str
@@ -105,7 +105,9 @@ class Referral(Model):
 
     def noted(self, who: str, what: str, at: datetime) -> "Referral":
         """With one more line in the custody log."""
-        return self.model_copy(update={"custody": (*self.custody, Entry(at=at, who=who, what=what))})
+        return self.model_copy(
+            update={"custody": (*self.custody, Entry(at=at, who=who, what=what))}
+        )
 
     def moved(self, trigger: str, who: str, at: datetime, reason: str | None = None) -> "Referral":
         """After ``trigger`` of the lifecycle, one version on, no longer due."""
@@ -122,8 +124,8 @@ def build(
     pack: CountryPack,
     now: datetime,
 ) -> bytes:
-    """The package's bytes. Raises :class:`~wasl_schemas.country_pack.UnknownEntry` where the pack does
-    not have the authority, the category or the ground.
+    """The package's bytes. Raises :class:`~wasl_schemas.country_pack.UnknownEntry` where the pack
+    does not have the authority, the category or the ground.
     """
     ref = pack.ground(referral.ground)
     law = ref if isinstance(ref, LegalRef) else None
@@ -157,10 +159,16 @@ def build(
 def canonical(package: ReferralPackageV0) -> bytes:
     """UTF-8, keys sorted, no spaces, whole numbers only: equal to RFC 8785 for these ASCII keys."""
     doc = package.model_dump(mode="json", exclude_none=True)
-    doc["schema"] = doc.pop("schema_")
     text = json.dumps(doc, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return text.encode()
 
 
 def digest(package: bytes) -> str:
     return hashlib.sha256(package).hexdigest()
+
+
+def json_schema() -> str:
+    """The schema authorities validate packages with."""
+    schema = ReferralPackageV0.model_json_schema(mode="serialization")
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    return json.dumps(schema, indent=2, sort_keys=True, ensure_ascii=False) + "\n"

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who asked to be told, of which cases they are part, and how news becomes one message.
 
-A reporter's document holds every cause they were told about, so no order and no repetition of events
-makes a second message for one cause. Causes that come close together share a message.
+A reporter's document holds every cause they were told about, so no order and no repetition of
+events makes a second message for one cause. Causes that come close together share a message.
 """
 
 import hashlib
@@ -51,8 +51,8 @@ class Link(Model):
 
 
 class Notification(Model):
-    """One message. ``sending_since`` is stored before the relay is called: found on a message that is
-    still pending, it says that a crash may have hidden an acceptance.
+    """One message. ``sending_since`` is stored before the relay is called: on a message that still
+    waits it says that a crash, or a lost line, may have hidden an acceptance.
     """
 
     notification_id: str

@@ -11,7 +11,17 @@ _M, _H = timedelta(minutes=1), timedelta(hours=1)
 #: Two days in all; RFC 5321 §4.5.4.1 asks for four to five at most and half an hour at least.
 MAIL = (1 * _M, 5 * _M, 15 * _M, 1 * _H, 3 * _H, 6 * _H, 12 * _H, 24 * _H)
 #: Standard Webhooks 1.0, "Deliverability and reliability".
-WEBHOOK = (timedelta(seconds=5), 5 * _M, 30 * _M, 2 * _H, 5 * _H, 10 * _H, 14 * _H, 20 * _H, 24 * _H)
+WEBHOOK = (
+    timedelta(seconds=5),
+    5 * _M,
+    30 * _M,
+    2 * _H,
+    5 * _H,
+    10 * _H,
+    14 * _H,
+    20 * _H,
+    24 * _H,
+)
 
 
 def next_delay(delays: Sequence[timedelta], attempts: int, key: str) -> timedelta | None:

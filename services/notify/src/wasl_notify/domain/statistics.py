@@ -50,7 +50,7 @@ def window(now: datetime, length: timedelta, keep: timedelta) -> Statistics:
 
 
 def public(statistics: Statistics, small: int) -> dict[str, Any]:
-    """What subscribers get. Labels with fewer than ``small`` are pooled as "other"; totals are whole."""
+    """What subscribers get. Labels counted less than ``small`` times are pooled as "other"."""
     figures: dict[str, dict[str, Any]] = {}
     for figure, label, n in statistics.counts:
         entry = figures.setdefault(figure, {"total": 0, "by": {}})

@@ -20,8 +20,10 @@ from wasl_triage.domain.severity import Scales
 
 #: Report ids a case shows at once; the links themselves are documents of their own.
 RECENT = 20
-#: Where a whole group of things is wanted rather than one: never a target of speech requests.
+#: The name under which the country pack's automatic rules act.
 MACHINE = "country_pack"
+#: The name under which missed times are audited.
+CLOCK = "clock"
 
 
 class Action(StrEnum):
@@ -39,6 +41,13 @@ class Attention(StrEnum):
     OBJECTION = "objection"
     LATE_ANSWER = "late_answer"
     DISPATCH_FAILED = "dispatch_failed"
+    GRAVER = "graver"
+
+
+def item_signals(*, has_url: bool, needs_expansion: bool) -> frozenset[Signal]:
+    """What is true of the item itself, whoever reported it."""
+    found = {Signal.HAS_URL} if has_url else set()
+    return frozenset(found | {Signal.NEEDS_EXPANSION} if needs_expansion else found)
 
 
 @dataclass(slots=True)
@@ -55,7 +64,9 @@ class Assessment:
 
 @dataclass(slots=True)
 class DecisionRow:
-    """``reason`` and the texts of ``screen_note`` and ``exception`` are sealed with the case's key."""
+    """``proposal`` is all that was proposed, reason included, sealed with the case's key; None for
+    an automatic decision, which has nothing to say beyond its rule.
+    """
 
     id: str
     action: Action
@@ -68,13 +79,14 @@ class DecisionRow:
     partners: tuple[str, ...] = ()
     authorities: tuple[str, ...] = ()
     scope: str | None = None
-    target: str = "item"
-    screen: dict[str, bool] | None = None
-    texts: str | None = None
-    item: str | None = None
+    proposal: str | None = None
     advice: str | None = None
     close_reason: str | None = None
     rule: str | None = None
+    #: The proposer is a legal reviewer.
+    by_legal: bool = False
+    #: Until when a second person is waited for, who it was, and what they said.
+    second_due: datetime | None = None
     second: str | None = None
     second_at: datetime | None = None
     confirmed: bool | None = None
@@ -86,7 +98,9 @@ class DecisionRow:
 
 @dataclass(slots=True)
 class DispatchRow:
-    """What was asked, so that it can be asked again word for word, and what is known of the answer."""
+    """What was asked, so that it can be asked again word for word, and what is known of the
+    answer.
+    """
 
     partner: str
     connector: str
@@ -145,6 +159,7 @@ class Case:
     consent_partner: int = 0
     consent_authority: int = 0
     located: bool = True
+    has_url: bool = False
     needs_expansion: bool = False
     round: int = 1
     settled_at: datetime | None = None
@@ -153,9 +168,9 @@ class Case:
     overdue: bool = False
     assessment: Assessment | None = None
     decisions: list[DecisionRow] = field(default_factory=list)
-    #: The decision a second person is to look at.
-    pending: str | None = None
+    #: The earliest time by which a second person is waited for.
     confirm_due: datetime | None = None
+    confirm_overdue: bool = False
     dispatches: dict[str, DispatchRow] = field(default_factory=dict)
     referrals: dict[str, ReferralRow] = field(default_factory=dict)
     claimed_by: str | None = None
@@ -169,7 +184,7 @@ class Case:
     audit_seq: int = 0
     audit_hash: str = ""
 
-    # -- reports ---------------------------------------------------------------------------------
+    # -- reports ---------------------------------------------------------------------------
 
     def join(
         self,
@@ -180,7 +195,7 @@ class Case:
         consent_partner: bool,
         consent_authority: bool,
     ) -> None:
-        """Count one more report. A fact an analyst had dismissed counts again: this report is new."""
+        """Count one more report. A fact an analyst had dismissed counts again, being new."""
         self.reports += 1
         self.recent = [*self.recent[-(RECENT - 1) :], report_id]
         if category is not None:
@@ -216,17 +231,21 @@ class Case:
         self.consent_partner -= consent_partner
         self.consent_authority -= consent_authority
 
-    # -- what follows from the facts -----------------------------------------------------------------
+    # -- what follows from the facts -------------------------------------------------------
 
     def signals(self, scales: Scales) -> frozenset[Signal]:
-        found = scales.signals(self.facts, self.reports)
+        found = scales.signals(self.facts, self.reports) | item_signals(
+            has_url=self.has_url, needs_expansion=self.needs_expansion
+        )
         if self.assessment is not None:
             found |= {Signal(s) for s in self.assessment.confirmed}
             found -= {Signal(s) for s in self.assessment.dismissed}
         return found
 
     def weigh(self, pack: CountryPack, scales: Scales, now: datetime) -> bool:
-        """Category and severity from the facts, the clock hastened where it rose. True if it moved."""
+        """Category and severity from the facts, the clock hastened where it rose. True if it
+        moved.
+        """
         assessed = self.assessment.category if self.assessment else None
         weight = scales.weigh(self.reported, self.signals(scales), assessed)
         moved = weight.severity is not self.severity
@@ -239,8 +258,9 @@ class Case:
         return moved
 
     def place(self, pack: CountryPack, now: datetime) -> None:
-        """Where in the queue the case stands: child safety, then other critical cases, then the rest;
-        among equals the oldest due time first."""
+        """Where in the queue the case stands: child safety, then other critical cases, then the
+        rest; among equals the oldest due time first.
+        """
         due: datetime | None = None
         if self.state in (CaseState.OPEN, CaseState.ASSESSED):
             due = self.first_look_due
@@ -265,7 +285,7 @@ class Case:
         if why not in self.attention:
             self.attention = (*self.attention, why.value)
 
-    # -- state -----------------------------------------------------------------------------------
+    # -- state -----------------------------------------------------------------------------
 
     def move(self, trigger: str, now: datetime) -> None:
         """The next state of the lifecycle. Raises IllegalTransition."""
@@ -279,22 +299,43 @@ class Case:
             self.settled_at = self.close_reason = None
 
     def reopen(self, pack: CountryPack, now: datetime) -> None:
-        """A new round: a new first look and new requests, whose ids cannot meet those of old rounds."""
+        """A new round: a new first look and new requests, whose ids cannot meet those of old
+        rounds.
+        """
         self.move("reopen", now)
         self.round += 1
         self.round_at = now
         self.look_pending, self.overdue = True, False
         self.first_look_due = clocks.first_look_due(pack, self.severity, now)
-        self.assessment = self.pending = self.confirm_due = None
+        self.assessment = None
+        self.await_second()
+
+    def end(self, reason: str) -> None:
+        """What a closed case no longer waits for."""
+        self.close_reason, self.attention = reason, ()
+        for row in self.pending():
+            row.second_due = None
+        self.await_second()
 
     def settled_on_merits(self) -> bool:
-        """Closed by a person's judgement: more of the same reports do not ask the question again."""
+        """Closed by a person's judgement: more of the same reports do not ask it again."""
         return self.state is CaseState.CLOSED and self.close_reason not in (None, "withdrawn")
 
-    def row(self, decision_id: str) -> DecisionRow | None:
-        return next((d for d in self.decisions if d.id == decision_id), None)
+    def pending(self) -> list[DecisionRow]:
+        """Decisions of the present round that a second person has not looked at yet."""
+        return [
+            d
+            for d in self.decisions
+            if d.second_due is not None and d.confirmed is None and d.round == self.round
+        ]
 
-    # -- dispatches --------------------------------------------------------------------------------
+    def await_second(self) -> None:
+        """Bring the confirmation's clock in line with what is pending."""
+        due = min((d.second_due for d in self.pending() if d.second_due), default=None)
+        if due != self.confirm_due:
+            self.confirm_due, self.confirm_overdue = due, False
+
+    # -- dispatches ------------------------------------------------------------------------
 
     def settle(self, now: datetime) -> bool:
         """Resolve or give up as the ledger's rows of this round say. True if the state changed."""
@@ -335,5 +376,7 @@ class Case:
 
     def held_by(self, person: str, now: datetime) -> bool:
         return (
-            self.claimed_by == person and self.claimed_until is not None and self.claimed_until > now
+            self.claimed_by == person
+            and self.claimed_until is not None
+            and self.claimed_until > now
         )

@@ -16,7 +16,7 @@ def first_look_due(pack: CountryPack, severity: Severity, start: datetime) -> da
 
 
 def hastened(pack: CountryPack, due: datetime, severity: Severity, now: datetime) -> datetime:
-    """The due time after a severity was raised: the new clock from now, never later than promised."""
+    """The due time after a severity rose: the new clock from now, never later than promised."""
     return min(due, first_look_due(pack, severity, now))
 
 
@@ -25,7 +25,9 @@ def dispatch_due(pack: CountryPack, severity: Severity, start: datetime) -> date
 
 
 def authority_due(pack: CountryPack, severity: Severity, start: datetime) -> datetime:
-    """Where the pack tells an authority only on request, the time for a request to a partner holds."""
+    """Where the pack tells an authority only on request, the time for a request to a partner
+    holds.
+    """
     clock = pack.clock(severity)
     return pack.due(start, clock.authority or clock.dispatch)
 

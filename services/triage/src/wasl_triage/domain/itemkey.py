@@ -43,10 +43,15 @@ def report_item(report_id: str) -> Item:
 
 # Soft hyphen, zero-width characters, bidi marks and isolates, word joiners.
 _INVISIBLE = dict.fromkeys(
-    (0x00AD, 0x061C, 0x180E, 0xFEFF, *range(0x200B, 0x2010), *range(0x202A, 0x202F))
-    + tuple(range(0x2060, 0x2070))
+    (
+        *(0x00AD, 0x061C, 0x180E, 0xFEFF),
+        *range(0x200B, 0x2010),
+        *range(0x202A, 0x202F),
+        *range(0x2060, 0x2070),
+    )
 )
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _BRACKETED = re.compile(r"[\[({<](\.|dot|:|://|/)[\])}>]", re.IGNORECASE)
 _HXXP = re.compile(r"^h(?:xx|\*\*)p", re.IGNORECASE)
 _LINK = re.compile(r"(?:https?|h(?:xx|\*\*)ps?)://\S+", re.IGNORECASE)
@@ -56,7 +61,8 @@ _PHONE = re.compile(r"^(?:\+|00)[1-9][0-9 ().-]{5,20}[0-9]$", re.ASCII)
 _NAMED = re.compile(r"^([^\W\d_][\w-]{1,19})\s*[: /]\s*(@?[\w.-]{2,64}|\+[0-9 ().-]{7,22})$")
 _ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})?")
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
-#: Names that resolve inside a machine or a building (RFC 6761, RFC 6762, RFC 8375, ICANN's .internal).
+#: Names that resolve inside a machine or a building (RFC 6761, RFC 6762, RFC 8375, ICANN's
+#: .internal).
 _INSIDE = (
     ".localhost", ".local", ".internal", ".intranet", ".lan", ".home.arpa", ".corp", ".home",
 )  # fmt: skip
@@ -88,6 +94,8 @@ def _refang(text: str) -> str:
 def _public(host: str) -> str:
     """The host without its root dot. Raises Refused for what is not on the public internet."""
     host = host.removesuffix(".")
+    if ".." in host or host[:1] == "." or host[-1:] == "." or len(host) > 253:
+        raise Refused("bad_host")
     if host[-1:].isdigit() or host.startswith("["):
         # The parser has turned decimal, octal, hexadecimal and short IPv4 into four decimals.
         try:
@@ -102,8 +110,6 @@ def _public(host: str) -> str:
         raise Refused("private_host")
     if "." not in host:
         raise Refused("not_a_location")
-    if ".." in host or host[0] == "." or len(host) > 253:
-        raise Refused("bad_host")
     return host
 
 
@@ -112,6 +118,10 @@ class ItemKeys:
 
     def __init__(self, platforms: Platforms) -> None:
         self._finder = ItemFinder(platforms)
+        self._wanted = {
+            service.id: frozenset(name for rule in service.items for name in rule.query)
+            for service in platforms.services
+        }
         self._hosts: dict[str, tuple[str, ...]] = {}
         for service in platforms.services:
             names = {service.id, *(word for word in service.title.values() if word)}
@@ -121,14 +131,10 @@ class ItemKeys:
         """The item that a location, as a reporter typed it, names. Raises :class:`Refused`."""
         if len(text) > MAX_LENGTH:
             raise Refused("too_long")
-        try:
-            return self._item(text)
-        except UnicodeError:  # half a surrogate pair has no bytes
-            raise Refused("bad_characters") from None
-
-    def _item(self, text: str) -> Item:
         if not text.isascii():
             text = text.translate(_INVISIBLE)
+            if _SURROGATE.search(text):
+                raise Refused("bad_characters")
         text = text.strip()
         if not text:
             raise Refused("empty")
@@ -152,13 +158,17 @@ class ItemKeys:
 
     def _named(self, text: str) -> Item | None:
         """What is located without a URL: a mailbox, a number, a handle on a named platform."""
-        bare = text[text.find(":") + 1 :] if text[:7].lower().startswith(("mailto:", "tel:")) else text
+        bare = (
+            text[text.find(":") + 1 :] if text[:7].lower().startswith(("mailto:", "tel:")) else text
+        )
         if _MAIL.match(bare):
             address = bare.lower()
             return Item(f"email:address:{address}", "email", "address", address)
         if _PHONE.match(bare):
-            number = "+" + re.sub(r"\D", "", bare).removeprefix("00" if bare[0] == "0" else "")
-            return Item(f"phone:number:{number}", "phone", "number", number)
+            digits = re.sub(r"[^0-9]", "", bare)
+            digits = digits.removeprefix("00") if bare[0] == "0" else digits
+            if 7 <= len(digits) <= 15:  # ITU-T E.164
+                return Item(f"phone:number:+{digits}", "phone", "number", f"+{digits}")
         named = _NAMED.match(text)
         if named is None or (hosts := self._hosts.get(named[1].lower())) is None:
             return None
@@ -167,7 +177,9 @@ class ItemKeys:
         for host in hosts:
             for path in ("/{}",) if number else _ACCOUNT_PATHS:
                 item = self._try(f"https://{host}{path.format(number or name)}")
-                if item and item.kind in (("number",) if number else ("account", "channel", "page")):
+                if item and item.kind in (
+                    ("number",) if number else ("account", "channel", "page")
+                ):
                     return item
         if number or not hosts:
             return None
@@ -183,8 +195,6 @@ class ItemKeys:
     def _url(self, text: str, *, rules_only: bool = False) -> Item:
         try:
             url = can_ada.parse(text)
-        except UnicodeError:
-            raise
         except ValueError:
             raise Refused("not_a_location") from None
         scheme = url.protocol[:-1]
@@ -195,13 +205,23 @@ class ItemKeys:
         path = _normal(url.pathname).rstrip("/")
         port = url.port
         pairs = self._parameters(url.search) if url.search else []
-        query = "?" + "&".join([pair for _, pair in pairs]) if pairs else ""
-        location = f"{scheme}://{full}{':' + port if port else ''}{path or '/'}{query}"
+        found = None
         if not port:
             plain = unquote(path) if "%" in path else path
-            found = finder.find(scheme, host, plain, dict(_decoded(pairs)) if pairs else {})
-            if found is not None:
-                return Item(found.key, found.service, found.kind, location, found.needs_expansion)
+            found = finder.find(scheme, host, plain, _decoded(pairs))
+            if found is not None and pairs:
+                # What no rule looks at may tell who shared the link: no business of a partner.
+                wanted = self._wanted[found.service]
+                pairs = [pair for pair in pairs if pair[0] in wanted]
+        query = "?" + "&".join([pair for _, pair in pairs]) if pairs else ""
+        root = "/" if web else ""
+        location = f"{scheme}://{full}{':' + port if port else ''}{path or root}{query}"
+        if found is not None:
+            if found.needs_expansion:
+                # Unknown until it is opened, so it is only itself: codes repeat between shorteners.
+                key = f"{found.service}:{found.kind}:{host}{path}{query}"
+                return Item(key, found.service, found.kind, location, needs_expansion=True)
+            return Item(found.key, found.service, found.kind, location)
         if rules_only or not web:
             raise Refused("scheme")
         service = finder.service(host)
@@ -218,8 +238,9 @@ class ItemKeys:
         return parts
 
 
-def _decoded(pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Names and values in clear; reversed, so that in a dict the first of a repeated name counts."""
-    return [
-        (unquote(name), unquote(part[len(name) + 1 :].replace("+", " "))) for name, part in reversed(pairs)
-    ]
+def _decoded(pairs: list[tuple[str, str]]) -> dict[str, str]:
+    """Names and values in clear; of a repeated name the first value counts."""
+    return {
+        unquote(name): unquote(part[len(name) + 1 :].replace("+", " "))
+        for name, part in reversed(pairs)
+    }

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """How urgent a case is, and why, from the pack's taxonomy and the facts of its reports.
 
-The result does not depend on the order in which reports came. Volume never raises a speech category,
-whatever the pack says: a crowd can be organised.
+The result does not depend on the order in which reports came. Volume never raises a speech
+category, whatever the pack says: a crowd can be organised.
 """
 
 from collections.abc import Collection, Mapping
@@ -56,11 +56,14 @@ class Scales:
     ) -> Weight:
         """What the analyst says the item is, else the gravest category any reporter chose.
 
-        ``reported``: category → how many reports chose it; ties go to the more frequent, then by name.
+        ``reported``: category → how many reports chose it; ties go to the more frequent, then by
+        name.
         """
         if assessed is not None:
             return Weight(assessed, self.of(assessed, signals))
-        chosen: Collection[str] = [c for c, n in reported.items() if n > 0 and c in self._pack.categories]
+        chosen: Collection[str] = [
+            c for c, n in reported.items() if n > 0 and c in self._pack.categories
+        ]
         if not chosen:
             return Weight(None, self.of(None, signals))
         best = max(chosen, key=lambda c: (self.of(c, signals).severity.rank, reported[c], c))

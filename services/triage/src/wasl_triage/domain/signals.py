@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Facts a machine can read from a report's text: language, personal data, a cry for help.
 
-Every fact comes with its reason and none decides anything. The cues are few and plain on purpose: names
-are not found, irony is not understood, and a miss is expected. Text is data: it is never interpreted,
-rendered or executed.
+Every fact comes with its reason and none decides anything. The cues are few and plain on purpose:
+names are not found, irony is not understood, and a miss is expected. Text is data: it is never
+interpreted, rendered or executed.
 """
 
 import re
@@ -46,28 +46,45 @@ _ARABIC = re.compile("[\u0621-\u064a\u0671-\u06d3]")
 _LATIN = re.compile("[A-Za-zÀ-ÿ]")
 _WORD = re.compile(r"[^\W_]+")
 
-_DARIJA = frozenset(
-    "واحد ديال ديالو ديالي ديالها كيهددني غادي صيفطت شنو ندير بغيت بغا بزاف هاد هادي حيت علاش فين كيفاش "
-    "دابا خويا ختي دراري كروب دارو ليا شفت ماشي راه عندو مابغاش كاين".split()
-)  # fmt: skip
-_DARIJA_VERB = re.compile(r"\b(?:كي|كت|كن|كا)[\u0621-\u064a]{3,}|\bما[\u0621-\u064a ]{2,12}ش\b")
-_ARABIZI = frozenset(
-    "salam wahd wa7d dyali dyal dyalo bgha bghit ghadi kayn kifach chno 3afak 3afakom khona bzaf daba had "
-    "hadchi hada nmra jani mn yji lcolis lien rah machi fin fih".split()
-)  # fmt: skip
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_DARIJA = _words(
+    """
+    واحد ديال ديالو ديالي ديالها كيهددني غادي صيفطت شنو ندير بغيت بغا بزاف هاد هادي حيت علاش
+    فين كيفاش دابا خويا ختي دراري كروب دارو ليا شفت ماشي راه عندو مابغاش كاين
+    """
+)
+_DARIJA_VERB = re.compile(
+    r"\bو?(?:كي(?!ف)|كت(?!اب|بت|ير)|كن(?!ي|ت))[\u0621-\u064a]{3,}|\bما[\u0621-\u064a ]{2,12}ش\b"
+)
+_ARABIZI = _words(
+    """
+    salam wahd wa7d dyali dyal dyalo bgha bghit ghadi kayn kifach chno 3afak 3afakom khona
+    bzaf daba had hadchi hada nmra jani mn yji lcolis lien rah machi fin fih
+    """
+)
 _ARABIZI_DIGIT = re.compile(r"\b(?=[a-z0-9]*[a-z])[a-z]*[379][a-z0-9]*[a-z]+\b")
-_FRENCH = frozenset(
-    "le la les un une des du je tu il elle nous vous et est sur avec pour dans ce cette qui que mon ma mes "
-    "son sa ses pas plus au aux de en ne bonjour merci".split()
-)  # fmt: skip
-_ENGLISH = frozenset(
-    "the a an is are was my me of to and in on this that with for please has have been it from and you your "
-    "every".split()
-)  # fmt: skip
+_FRENCH = _words(
+    """
+    le la les un une des du je tu il elle nous vous et est sur avec pour dans ce cette qui que
+    mon ma mes son sa ses pas plus au aux de en ne bonjour merci
+    """
+)
+_ENGLISH = _words(
+    """
+    the a an is are was my me of to and in on this that with for please has have been it from
+    and you your every
+    """
+)
 
 
 def language_hint(text: str) -> Hint:
-    """The likely language of the first :data:`SCAN_LIMIT` characters; ``und`` where nothing speaks."""
+    """The likely language of the first :data:`SCAN_LIMIT` characters; ``und`` where nothing
+    speaks.
+    """
     text = text[:SCAN_LIMIT]
     if _TIFINAGH.search(text):
         return Hint("zgh", "tifinagh")
@@ -98,7 +115,8 @@ _ACCOUNT = re.compile(r"(?<!\w)\d(?:[ ]?\d){23}(?!\w)")
 _ACCOUNT_CUE = re.compile(r"\bRIB\b|\bcompte\b|الحساب|حساب بنكي", re.IGNORECASE)
 _CARD = re.compile(r"\b[A-Za-z]{1,2}\d{5,7}\b")
 _CARD_CUE = re.compile(
-    r"\bCI[NE]\b|\bcarte (?:nationale|d['’]identité)|بطاقة التعريف|البطاقة الوطنية|لاكارط|\bidentity card",
+    r"\bCI[NE]\b|\bcarte (?:nationale|d['’]identité)|\bidentity card"
+    r"|بطاقة التعريف|البطاقة الوطنية|لاكارط",
     re.IGNORECASE,
 )
 _STREET = re.compile(
@@ -172,26 +190,25 @@ def redact(text: str, found: Sequence[Found]) -> str:
     return "".join(out)
 
 
-_SELF_HARM = tuple(
-    re.compile(p, re.IGNORECASE)
-    for p in (
-        r"\bsuicid",
-        r"\b(?:me|se) tuer\b|\bmettre fin à (?:mes|ses) jours|\bfin à (?:ma|sa) vie|\bautomutil|\bscarifi"
-        r"|plus envie de vivre",
-        r"\b(?:kill|hurt|harm)(?:ing)? (?:myself|himself|herself|themsel)|\bself[ -]harm"
-        r"|\bend (?:my|his|her) (?:own )?life|\bwants? to die\b",
-        r"انتحار|[أاينت]نتحر|إيذاء نفس|[أيت]ريد (?:أن )?(?:[أيت]موت|الموت)|لا [أيت]ريد (?:الاستمرار|الحياة|أن [أيت]عيش)"
-        r"|[أاينت]نهي حيات",
-        r"نقتل راسي|[يت]قتل راس|ما ?بغيتش نعيش|ما ?بغا(?:ت)?ش [يت]عيش|بغيت نموت",
-        r"\bn[9q]tel rass?i|\bma ?bghitch n3ich|\bbghit nmou?t",
-    )
+_SELF_HARM = re.compile(
+    r"""
+      \bsuicid | \b(?:me|se)[ ]tuer\b | \bfin[ ]à[ ](?:mes[ ]jours|ses[ ]jours|ma[ ]vie|sa[ ]vie)
+    | \bautomutil | \bscarifi | plus[ ]envie[ ]de[ ]vivre
+    | \b(?:kill|hurt|harm)(?:ing)?[ ](?:myself|himself|herself|themsel) | \bself[ -]harm
+    | \bend[ ](?:my|his|her)[ ](?:own[ ])?life | \bwants?[ ]to[ ]die\b
+    | انتحار | [أاينت]نتحر | إيذاء[ ]نفس | [أاينت]نهي[ ]حيات
+    | [أيت]ريد[ ](?:أن[ ])?(?:[أيت]موت|الموت)
+    | لا[ ][أيت]ريد[ ](?:الاستمرار|الحياة|أن[ ][أيت]عيش)
+    | نقتل[ ]راسي | [يت]قتل[ ]راس | ما[ ]?بغيتش[ ]نعيش | ما[ ]?بغا(?:ت)?ش[ ][يت]عيش | بغيت[ ]نموت
+    | \bn[9q]tel[ ]rass?i | \bma[ ]?bghitch[ ]n3ich | \bbghit[ ]nmou?t
+    """,
+    re.IGNORECASE | re.VERBOSE,
 )
 
 
 def self_harm_cue(text: str) -> bool:
     """True when the text says someone may hurt themselves. Errs towards a person looking at it."""
-    text = text[:SCAN_LIMIT]
-    return any(p.search(text) for p in _SELF_HARM)
+    return _SELF_HARM.search(text, 0, SCAN_LIMIT) is not None
 
 
 def kinds(found: Iterable[Found]) -> tuple[str, ...]:

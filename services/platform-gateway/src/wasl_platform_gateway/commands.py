@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The gateway's piece of the operators' command: ledger rows, and the switch of each connector."""
+
+from collections.abc import Sequence
+
+from wasl_chassis.operating import (
+    Command,
+    CommandGroup,
+    Desk,
+    Operations,
+    Refused,
+    Row,
+    TraceLine,
+    Trail,
+)
+
+from wasl_platform_gateway import repository
+from wasl_platform_gateway.domain.ledger import Dispatch
+from wasl_platform_gateway.repository import LEDGER, Control, control_of
+from wasl_platform_gateway.settings import GatewaySettings
+
+
+async def trace(desk: Desk, trail: Trail) -> list[TraceLine]:
+    wanted = sorted({trail.given, *trail.dispatches})
+    rows = [LEDGER.decode(d) for d in (await desk.store.read(LEDGER, wanted)).values()]
+    trail.cases |= {row.case_id for row in rows}
+    trail.dispatches |= {row.dispatch_id for row in rows}
+    paused = {c for c in {r.connector for r in rows} if (await control_of(desk.store, c)).paused}
+    return [line for row in rows for line in _row(row, paused=row.connector in paused)]
+
+
+def _row(row: Dispatch, *, paused: bool) -> list[TraceLine]:
+    words = (
+        f"{row.partner} by {row.connector}",
+        f"v{row.version}",
+        f"attempts: {row.attempts}",
+        row.reason,
+        "connector paused" if paused else None,
+    )
+    detail = ", ".join(w for w in words if w)
+    lines = []
+    if row.sent_at is not None:
+        lines.append(TraceLine(row.sent_at, "dispatch sent", row.dispatch_id, "", row.partner))
+    lines.append(TraceLine(row.changed_at, "dispatch", row.dispatch_id, row.state.value, detail))
+    if row.due_at is not None:
+        lines.append(TraceLine(row.due_at, "dispatch due again", row.dispatch_id))
+    return lines
+
+
+async def list_(desk: Desk, _: str) -> Sequence[Row]:
+    return [
+        {
+            "connector": o.connector,
+            "paused": o.paused,
+            "since": o.since,
+            "by": o.by,
+            "pending": o.pending,
+            "ambiguous": o.ambiguous,
+            "open_circuits": list(o.open_circuits),
+        }
+        for o in await repository.overview(desk.store, desk.connectors)
+    ]
+
+
+async def pause(desk: Desk, name: str) -> Sequence[Row]:
+    _known(desk, name)
+    now = desk.clock.now()
+    return [_switch(await repository.pause(desk.store, name, by=desk.operator, now=now))]
+
+
+async def resume(desk: Desk, name: str) -> Sequence[Row]:
+    _known(desk, name)
+    now = desk.clock.now()
+    return [_switch(await repository.resume(desk.store, name, by=desk.operator, now=now))]
+
+
+def _known(desk: Desk, name: str) -> None:
+    if name not in desk.connectors:
+        known = ", ".join(desk.connectors)
+        raise Refused(f"no connector '{name}' in this deployment; WASL_CONNECTORS names {known}")
+
+
+def _switch(c: Control) -> Row:
+    return {"connector": c.connector, "paused": c.paused, "since": c.since, "by": c.by}
+
+
+CONNECTORS = CommandGroup(
+    "connectors",
+    "The connectors of this deployment: see, pause, resume.",
+    (
+        Command(
+            "list",
+            "Each connector's switch, how many requests wait, how many a person must look at "
+            "(ambiguous), and partners it does not call for now (open circuits).",
+            list_,
+        ),
+        Command(
+            "pause",
+            "Stop calling a connector's partners, within a second. Requests are still taken in and "
+            "answers still heard; nothing is lost.",
+            pause,
+            "NAME",
+        ),
+        Command("resume", "Send again, and what has waited too.", resume, "NAME"),
+    ),
+)
+OPERATIONS = Operations(
+    "platform-gateway", GatewaySettings, trace, (CONNECTORS,), database="gateway"
+)

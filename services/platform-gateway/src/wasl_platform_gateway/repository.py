@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the gateway stores: ledger, lanes, partners' answers, and the switch of each connector."""
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from wasl_chassis.failures import Conflict
+from wasl_chassis.store import Changes, Collection, Index, Store
+from wasl_schemas.base import Model
+from wasl_schemas.lifecycle import DispatchState
+
+from wasl_platform_gateway.domain.lane import Lane
+from wasl_platform_gateway.domain.ledger import Dispatch
+
+#: Longer than any partner's redelivery of a callback, so that its repetition is recognised.
+ANSWER_TTL = timedelta(days=30)
+
+
+class Answer(Model):
+    """One message of a partner, kept to recognise its repetition and to wait for its dispatch.
+
+    It can come before we have stored the partner's reference; then it is due again shortly.
+    """
+
+    answer_id: str
+    connector: str
+    outcome: str
+    reference: str | None
+    key: str | None
+    reason: str | None
+    partner: str | None
+    not_partners: tuple[str, ...]
+    received_at: datetime
+    result: str
+    tries: int = 0
+    due_at: datetime | None = None
+    lease: str | None = None
+    lease_until: datetime | None = None
+
+
+class Control(Model):
+    """Whether a connector is paused. Requests are still taken into the ledger, nothing is sent."""
+
+    connector: str
+    paused: bool = False
+    since: datetime | None = None
+    by: str | None = None
+
+
+LEDGER: Collection[Dispatch] = Collection.of(
+    "ledger",
+    Dispatch,
+    "dispatch_id",
+    (
+        Index((("connector", 1), ("partner", 1), ("state", 1), ("urgent", 1), ("due_at", 1))),
+        Index((("connector", 1), ("partner", 1), ("state", 1), ("due_at", 1))),
+        Index((("connector", 1), ("state", 1), ("requested_at", 1))),
+        Index((("connector", 1), ("reference", 1))),
+    ),
+)
+LANES: Collection[Lane] = Collection.of("lanes", Lane, "lane_id", (Index((("connector", 1),)),))
+ANSWERS: Collection[Answer] = Collection.of(
+    "answers",
+    Answer,
+    "answer_id",
+    (
+        Index((("connector", 1), ("due_at", 1))),
+        Index((("received_at", 1),), ttl=int(ANSWER_TTL.total_seconds())),
+    ),
+)
+CONTROLS: Collection[Control] = Collection.of("connectors", Control, "connector")
+COLLECTIONS = (LEDGER, LANES, ANSWERS, CONTROLS)
+
+
+async def control_of(store: Store, connector: str) -> Control:
+    doc = (await store.read(CONTROLS, (connector,))).get(connector)
+    return CONTROLS.decode(doc) if doc else Control(connector=connector)
+
+
+async def by_state(
+    store: Store, connector: str, state: DispatchState, limit: int = 100
+) -> list[Dispatch]:
+    """Rows of one state, the oldest request first."""
+    where = {"connector": connector, "state": state.value}
+    docs = await store.find(LEDGER, where, sort=(("requested_at", 1),), limit=limit)
+    return [LEDGER.decode(doc) for doc in docs]
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """One line of ``wasl connectors list``."""
+
+    connector: str
+    paused: bool
+    since: datetime | None
+    by: str | None
+    pending: int
+    ambiguous: int
+    #: Partners whose circuit is open.
+    open_circuits: tuple[str, ...]
+
+
+async def overview(store: Store, connectors: Iterable[str]) -> list[Overview]:
+    """The state of each connector, for operators."""
+    out = []
+    for name in connectors:
+        control = await control_of(store, name)
+        lanes = [LANES.decode(d) for d in await store.find(LANES, {"connector": name})]
+        out.append(
+            Overview(
+                connector=name,
+                paused=control.paused,
+                since=control.since,
+                by=control.by,
+                pending=await _count(store, name, DispatchState.REQUESTED),
+                ambiguous=await _count(store, name, DispatchState.AMBIGUOUS),
+                open_circuits=tuple(sorted(x.partner for x in lanes if x.open_until is not None)),
+            )
+        )
+    return out
+
+
+async def pause(store: Store, connector: str, *, by: str, now: datetime) -> Control:
+    """Stop sending and polling within a second. Pausing twice keeps the first time."""
+    wanted = Control(connector=connector, paused=True, since=now, by=by)
+    return await _switch(store, connector, wanted)
+
+
+async def resume(store: Store, connector: str, *, by: str, now: datetime) -> Control:
+    """Send again what has waited."""
+    wanted = Control(connector=connector, paused=False, since=now, by=by)
+    return await _switch(store, connector, wanted)
+
+
+async def _count(store: Store, connector: str, state: DispatchState) -> int:
+    return await store.count(LEDGER, {"connector": connector, "state": state.value})
+
+
+async def _switch(store: Store, connector: str, wanted: Control) -> Control:
+    for attempt in range(8):
+        held = (await store.read(CONTROLS, (connector,))).get(connector)
+        if held is not None and CONTROLS.decode(held).paused == wanted.paused:
+            return CONTROLS.decode(held)
+        rev = held["_rev"] if held else 0
+        doc = {**CONTROLS.encode(wanted), "_id": connector, "_rev": rev + 1}
+        changes = (
+            Changes(replaces={CONTROLS: [(connector, rev, doc)]})
+            if held
+            else Changes(inserts={CONTROLS: [doc]})
+        )
+        try:
+            await store.commit(changes)
+        except Conflict:
+            await asyncio.sleep(0.02 * attempt)
+        else:
+            return wanted
+    raise Conflict(f"the switch of connector '{connector}' keeps changing; try again")

@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Settings of the gateway; the shared ones are in the chassis."""
+
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+from wasl_chassis.settings import Settings
+
+
+class GatewaySettings(Settings):
+    connector: str = Field(description="The connector of this process; --connector wins")
+    connector_config: SecretStr = Field(
+        default=SecretStr("{}"), description="JSON of the connector's settings; see its docs"
+    )
+    country_pack: Path = Field(description="Directory of the country pack")
+    gateway_host: str = Field(default="127.0.0.1", description="Where callbacks arrive")
+    gateway_port: int = Field(default=0, ge=0, le=65535, description="0 takes a free port")
+    gateway_admin_token: SecretStr | None = Field(
+        default=None,
+        min_length=24,
+        description="Bearer token of /internal; without it: no such routes",
+    )
+    gateway_proxy: str | None = Field(
+        default=None,
+        pattern=r"^(https?|socks5)://",
+        description="All calls to partners go through it",
+    )
+    gateway_call_timeout_seconds: float = Field(default=10, gt=0, le=120)
+    gateway_concurrency: int = Field(
+        default=32, ge=1, le=512, description="Calls at once, for each partner"
+    )
+    gateway_batch: int = Field(default=200, ge=1, le=2000, description="Rows of one transaction")
+    gateway_no_reply_after_seconds: float | None = Field(
+        default=None, gt=0, description="Instead of the country pack's clock for each severity"
+    )
+    gateway_test_submissions: bool = Field(
+        default=False, description="Marks every request as a test, for a partner's sandbox"
+    )

@@ -1,0 +1,624 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the people of the desk do: look, claim, assess, decide, look a second time, write, reopen.
+
+Each act is one transaction: the change, its event and its audit row, a read included. Whoever
+changes a case holds its claim. Nothing leaves the hub unless the law of decisions finds nothing
+missing, at the proposal and again at the confirmation.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TypeVar
+
+from pydantic import Field
+from wasl_chassis.failures import KeyDestroyed
+from wasl_chassis.work import UnitOfWork
+from wasl_schemas import topics
+from wasl_schemas.base import Model, Slug
+from wasl_schemas.country_pack import CountryPack
+from wasl_schemas.events.case_updated_v1 import CaseChange
+from wasl_schemas.events.dispatch_requested_v1 import DispatchItem
+from wasl_schemas.events.report_submitted_v1 import ReportContent
+from wasl_schemas.events.staff_message_sent_v1 import StaffMessageSentV1
+from wasl_schemas.ids import ReportId, uuid7
+from wasl_schemas.lifecycle import CASE, CaseState
+from wasl_schemas.taxonomy import FourEyes, Signal
+
+from wasl_triage import metrics as measure
+from wasl_triage.casework import CONTENT, ITEM, MESSAGE, NOTE, Hub, Requests, announce
+from wasl_triage.domain import clocks, signals
+from wasl_triage.domain.case import Action, Assessment, Attention, Case, DecisionRow
+from wasl_triage.domain.decisions import (
+    JUDGES,
+    CaseFacts,
+    Missing,
+    Person,
+    Proposal,
+    Role,
+    Words,
+    check_decision,
+    check_second,
+    four_eyes,
+    route_for,
+)
+from wasl_triage.domain.severity import Scales
+from wasl_triage.repository import (
+    AUDIT,
+    CASES,
+    MESSAGES,
+    REPORTS,
+    AuditRow,
+    Message,
+    Report,
+    audit,
+    broken_link,
+)
+
+T = TypeVar("T")
+
+#: Signals only a machine can know; an analyst neither adds nor removes them.
+MACHINE_SIGNALS = frozenset({Signal.MANY_REPORTERS, Signal.HAS_URL, Signal.NEEDS_EXPANSION})
+SHOWN_REPORTS = 20
+_BEFORE = (FourEyes.PRE, FourEyes.PRE_LEGAL)
+
+
+class NoSuchCase(Exception):  # noqa: N818
+    """No case has this id."""
+
+
+class Refused(Exception):  # noqa: N818
+    """The act is not allowed now. ``why``: a constant sentence; ``fix``: what to do instead."""
+
+    def __init__(self, why: str, fix: str) -> None:
+        super().__init__(why)
+        self.fix = fix
+
+
+class Forbidden(Exception):  # noqa: N818
+    """The person's role is not enough."""
+
+
+class NotLawful(Exception):  # noqa: N818
+    """Elements the law requires are missing; nothing was changed."""
+
+    def __init__(self, missing: list[Missing]) -> None:
+        super().__init__()
+        self.missing = missing
+
+
+class AssessmentRequest(Model):
+    """What the item is, said by an analyst. ``signals`` adds to the reports' facts, ``dismissed``
+    takes some away; ``note`` is required to change what was assessed, or to make of something
+    that never leaves the hub something that may.
+    """
+
+    category: Slug
+    signals: tuple[Signal, ...] = Field(default=(), max_length=20)
+    dismissed: tuple[Signal, ...] = Field(default=(), max_length=20)
+    note: Words = ""
+
+
+class Confirmation(Model):
+    """The second person's answer."""
+
+    decision_id: str = Field(max_length=64)
+    confirm: bool
+    reason: Words = ""
+
+
+class MessageRequest(Model):
+    """``question``: an answer is asked for."""
+
+    report_id: ReportId
+    text: Words = Field(min_length=1)
+    question: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ReportLine:
+    """A report as the desk reads it. ``narrative`` is None once it was erased."""
+
+    report: Report
+    narrative: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class MessageLine:
+    message: Message
+    text: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """One case, opened."""
+
+    case: Case
+    signals: frozenset[Signal]
+    item: DispatchItem | None
+    reports: tuple[ReportLine, ...]
+    messages: tuple[MessageLine, ...]
+    notes: dict[str, str]
+
+
+class Desk:
+    def __init__(
+        self, hub: Hub, pack: CountryPack, requests: Requests, *, claim_for: timedelta
+    ) -> None:
+        self._hub = hub
+        self._pack = pack
+        self._requests = requests
+        self._scales = Scales(pack)
+        self._claim_for = claim_for
+
+    # -- looking ---------------------------------------------------------------------------
+
+    async def queue(self, person: Person, limit: int) -> list[Case]:
+        """What waits, gravest rank first, then the oldest due time. Cases somebody else holds and
+        the person's own proposals, which another must look at, are left out.
+        """
+        now = self._hub.clock.now()
+        docs = await self._hub.store.find(
+            CASES,
+            {"queued": True},
+            sort=(("rank", 1), ("queue_due", 1), ("_id", 1)),
+            limit=limit * 3 + 30,
+        )
+        cases = [CASES.decode(d) for d in docs]
+        return [
+            c for c in cases if not c.claimed_by_other(person.name, now) and not _own(c, person)
+        ][:limit]
+
+    async def read(self, person: Person, case_id: str, *, unredacted: bool = False) -> Sheet:
+        """The case with its texts opened; identifiers in them are blacked out unless asked for.
+        Every read is audited. Raises NoSuchCase.
+        """
+
+        async def work(uow: UnitOfWork) -> Sheet:
+            case = await self._case(uow, case_id)
+            audit(uow, case, person.name, "read_unredacted" if unredacted else "read")
+            uow.put(CASES, case)
+            return await self._sheet(uow, case, unredacted=unredacted)
+
+        return await self._hub.transact(work)
+
+    async def trail(self, person: Person, case_id: str) -> tuple[list[AuditRow], int | None]:
+        """The case's audit rows, oldest first, and the first that does not hold."""
+        if Role.SUPERVISOR not in person.roles:
+            raise Forbidden("Only a supervisor reads the audit trail.")
+        case = await self._case(self._hub.unit(), case_id)
+        docs = await self._hub.store.read(
+            AUDIT, [f"{case_id}|{n:08d}" for n in range(1, case.audit_seq + 1)]
+        )
+        rows = sorted((AUDIT.decode(d) for d in docs.values()), key=lambda r: r.seq)
+        return rows, broken_link(case, rows)
+
+    async def _sheet(self, uow: UnitOfWork, case: Case, *, unredacted: bool) -> Sheet:
+        store = self._hub.store
+        docs = await store.find(
+            REPORTS, {"cases": case.id}, sort=(("received_at", -1),), limit=SHOWN_REPORTS
+        )
+        reports = [REPORTS.decode(d) for d in docs]
+        ids = [r.id for r in reports]
+        letters = [
+            MESSAGES.decode(d)
+            for d in await store.find(
+                MESSAGES, {"report_id": {"$in": ids}}, sort=(("sent_at", 1),), limit=200
+            )
+        ]
+        await uow.keys.load([case.id, *ids])
+        item = await _opened(uow, case.item, ITEM)
+        lines = []
+        for report in reports:
+            text = await _opened(uow, report.content, CONTENT)
+            narrative = (
+                None
+                if text is None
+                else ReportContent.model_validate_json(text, extra="ignore").narrative
+            )
+            lines.append(ReportLine(report, _shown(narrative, unredacted=unredacted)))
+        messages = [
+            MessageLine(m, _shown(await _opened(uow, m.body, MESSAGE), unredacted=unredacted))
+            for m in letters
+        ]
+        notes = {
+            d.id: Proposal.model_validate_json(text).reason
+            for d in case.decisions
+            if (text := await _opened(uow, d.proposal, NOTE))
+        }
+        if case.assessment and (note := await _opened(uow, case.assessment.note, NOTE)):
+            notes["assessment"] = note
+        return Sheet(
+            case=case,
+            signals=case.signals(self._scales),
+            item=DispatchItem.model_validate_json(item) if item else None,
+            reports=tuple(lines),
+            messages=tuple(messages),
+            notes=notes,
+        )
+
+    # -- claiming --------------------------------------------------------------------------
+
+    async def claim(self, person: Person, case_id: str, *, take_over: bool = False) -> Case:
+        """Hold the case for a while; the first claim of a round is the first look. A supervisor may
+        take over. Raises NoSuchCase, Refused.
+        """
+
+        async def work(uow: UnitOfWork, case: Case) -> None:
+            if case.claimed_by_other(person.name, uow.now()) and not (
+                take_over and Role.SUPERVISOR in person.roles
+            ):
+                raise Refused(
+                    "Somebody else works on this case",
+                    "Take the next one, or let a supervisor take it over.",
+                )
+            case.claimed_by = person.name
+            if case.look_pending:
+                case.look_pending = False
+                audit(uow, case, person.name, "first_look")
+            audit(uow, case, person.name, "take_over" if take_over else "claim")
+
+        return await self._change(person, case_id, work, claimed=False)
+
+    async def release(self, person: Person, case_id: str, *, done: bool) -> Case:
+        """Give the case back. ``done``: what called for attention has been seen to."""
+
+        async def work(uow: UnitOfWork, case: Case) -> None:
+            if done:
+                case.attention = ()
+            audit(uow, case, person.name, "release", "done" if done else "")
+            case.claimed_by = case.claimed_until = None
+
+        return await self._change(person, case_id, work)
+
+    # -- judging ---------------------------------------------------------------------------
+
+    async def assess(self, person: Person, case_id: str, said: AssessmentRequest) -> Case:
+        """Say what the item is. Raises NoSuchCase, Refused, NotLawful, IllegalTransition."""
+
+        async def work(uow: UnitOfWork, case: Case) -> None:
+            missing = self._check_assessment(person, case, said)
+            if missing:
+                raise NotLawful(missing)
+            now = uow.now()
+            case.move("assess", now)
+            note = await uow.keys.seal(case.id, NOTE, said.note) if said.note else None
+            case.assessment = Assessment(
+                category=said.category,
+                confirmed=tuple(s.value for s in said.signals),
+                dismissed=tuple(s.value for s in said.dismissed),
+                by=person.name,
+                at=now,
+                note=note,
+            )
+            case.weigh(self._pack, self._scales, now)
+            case.attention = ()
+            audit(uow, case, person.name, "assess", said.category)
+            announce(uow, case, CaseChange.ASSESSED)
+
+        return await self._change(person, case_id, work)
+
+    def _check_assessment(
+        self, person: Person, case: Case, said: AssessmentRequest
+    ) -> list[Missing]:
+        out: list[Missing] = []
+        if not person.roles & JUDGES:
+            out.append(
+                Missing("role", "a supervisor's role is not enough", "Let an analyst assess.")
+            )
+        if said.category not in self._pack.categories:
+            out.append(
+                Missing(
+                    "category",
+                    "is no category of the country pack",
+                    f"Use one of: {', '.join(self._pack.categories)}.",
+                )
+            )
+        elif self._reclasses(case, said.category) and not said.note:
+            out.append(
+                Missing("note", "is missing, and the category changes", "Say why it changes.")
+            )
+        for field, ticked in (("signals", said.signals), ("dismissed", said.dismissed)):
+            if MACHINE_SIGNALS & set(ticked):
+                out.append(
+                    Missing(field, "names a signal only a machine sets", "Leave that signal out.")
+                )
+        if set(said.signals) & set(said.dismissed):
+            out.append(Missing("dismissed", "names a signal that is also added", "Name it once."))
+        return out
+
+    def _reclasses(self, case: Case, category: str) -> bool:
+        if case.assessment is not None:
+            return case.assessment.category != category
+        held = self._pack.categories.get(case.category) if case.category else None
+        new = self._pack.category(category)
+        return held is not None and not held.dispatchable and new.dispatchable
+
+    async def decide(self, person: Person, case_id: str, proposal: Proposal) -> Case:
+        """Act, or propose to a second person, or end the case, as the law allows.
+
+        Raises NoSuchCase, Refused, NotLawful, IllegalTransition; then nothing happened.
+        """
+
+        async def work(uow: UnitOfWork, case: Case) -> None:
+            self._check(uow, case, proposal, person)
+            case.attention = ()
+            row = await self._row(uow, case, proposal, person)
+            case.decisions.append(row)
+            if proposal.action in (Action.CLOSE, Action.ADVISE):
+                self._end(uow, case, proposal)
+            elif row.four_eyes in _BEFORE:
+                case.move("propose", uow.now())
+                row.second_due = clocks.dispatch_due(self._pack, case.severity, uow.now())
+                announce(uow, case, CaseChange.SECOND_LOOK_ASKED)
+            else:
+                case.move("act", uow.now())
+                if row.four_eyes is FourEyes.POST:
+                    row.second_due = clocks.confirm_due(self._pack, uow.now())
+                announce(uow, case, CaseChange.DECIDED, ground=row.ground, advice=row.advice)
+                await self._send(uow, case, row, proposal)
+            case.await_second()
+            if case.pending():
+                case.claimed_by = case.claimed_until = None  # another person is to hold it
+            audit(uow, case, person.name, f"decide_{proposal.action}", row.id)
+            measure.record_decision(self._hub.metrics, proposal.action, automatic=False)
+
+        return await self._change(person, case_id, work)
+
+    async def second_look(self, person: Person, case_id: str, answer: Confirmation) -> Case:
+        """Confirm or reject what another person decided. Raises as :meth:`decide`."""
+
+        async def work(uow: UnitOfWork, case: Case) -> None:
+            row = next((d for d in case.pending() if d.id == answer.decision_id), None)
+            if row is None:
+                raise Refused(
+                    "No such decision waits for a second look",
+                    "Read the case again; it lists the decisions that wait.",
+                )
+            roles = {Role.LEGAL_REVIEWER} if row.by_legal else {Role.ANALYST}
+            proposer = Person(name=row.by, roles=frozenset(roles))
+            missing = check_second(self._pack, row.category, row.four_eyes, proposer, person)
+            if not answer.confirm:
+                # Anybody but the proposer may say no; only a yes needs the lawyer.
+                missing = [m for m in missing if m.fix != "Let a legal reviewer confirm."]
+                if not answer.reason:
+                    missing.append(Missing("reason", "is missing", "Say why it is rejected."))
+            if missing:
+                raise NotLawful(missing)
+            row.second, row.second_at, row.confirmed = person.name, uow.now(), answer.confirm
+            case.attention = ()
+            if answer.confirm:
+                await self._confirm(uow, case, row, proposer)
+            elif row.four_eyes in _BEFORE:
+                case.move("reject", uow.now())
+                announce(uow, case, CaseChange.ASSESSED)
+            else:
+                # It has left already: a supervisor must see that the two disagree.
+                case.raise_flag(Attention.OBJECTION)
+            case.await_second()
+            audit(uow, case, person.name, "confirm" if answer.confirm else "reject", row.id)
+
+        return await self._change(person, case_id, work)
+
+    async def _confirm(
+        self, uow: UnitOfWork, case: Case, row: DecisionRow, proposer: Person
+    ) -> None:
+        case.move("confirm", uow.now())
+        if row.four_eyes in _BEFORE and row.proposal is not None:
+            text = await uow.keys.open(row.proposal, NOTE)
+            proposal = Proposal.model_validate_json(text)
+            # The world may have moved since: an agreement may have ended, a partner been asked.
+            self._check(uow, case, proposal, proposer)
+            announce(uow, case, CaseChange.CONFIRMED, ground=row.ground, advice=row.advice)
+            await self._send(uow, case, row, proposal)
+        else:
+            announce(uow, case, CaseChange.CONFIRMED, ground=row.ground)
+
+    # -- writing and reopening -------------------------------------------------------------
+
+    async def write(self, person: Person, case_id: str, letter: MessageRequest) -> Case:
+        """Write to one reporter of the case, sealed with that report's key. Raises KeyDestroyed."""
+
+        async def work(uow: UnitOfWork, case: Case) -> None:
+            report = await uow.get(REPORTS, letter.report_id)
+            if report is None or case.id not in report.cases:
+                raise NotLawful(
+                    [Missing("report_id", "is no report of this case", "Use one the case lists.")]
+                )
+            body = await uow.keys.seal(report.id, MESSAGE, letter.text)
+            message = Message(uuid7(), report.id, uow.now(), person.name, letter.question, body)
+            uow.put(MESSAGES, message)
+            uow.emit(
+                topics.STAFF_MESSAGE_SENT_V1,
+                StaffMessageSentV1(
+                    message_id=message.id,
+                    case_id=case.id,
+                    report_id=report.id,
+                    sent_at=message.sent_at,
+                    question=letter.question,
+                    body=body,
+                ),
+            )
+            case.attention = tuple(a for a in case.attention if a != Attention.REPORTER_MESSAGE)
+            audit(uow, case, person.name, "write", report.id)
+
+        return await self._change(person, case_id, work)
+
+    async def reopen(self, person: Person, case_id: str, reason: str) -> Case:
+        """Look at a settled case again, in a new round. Raises IllegalTransition."""
+
+        async def work(uow: UnitOfWork, case: Case) -> None:
+            if not reason:
+                raise NotLawful([Missing("reason", "is missing", "Say why it is reopened.")])
+            case.reopen(self._pack, uow.now())
+            case.look_pending = False  # whoever reopens it is looking
+            case.weigh(self._pack, self._scales, uow.now())
+            audit(uow, case, person.name, "reopen")
+            announce(uow, case, CaseChange.REOPENED)
+
+        return await self._change(person, case_id, work)
+
+    # -- inside ----------------------------------------------------------------------------
+
+    async def _case(self, uow: UnitOfWork, case_id: str) -> Case:
+        case = await uow.get(CASES, case_id)
+        if case is None:
+            raise NoSuchCase
+        return case
+
+    async def _change(
+        self,
+        person: Person,
+        case_id: str,
+        work: Callable[[UnitOfWork, Case], Awaitable[None]],
+        *,
+        claimed: bool = True,
+    ) -> Case:
+        """One act on one case by its holder, whose claim it renews."""
+
+        async def attempt(uow: UnitOfWork) -> Case:
+            case = await self._case(uow, case_id)
+            now = uow.now()
+            if claimed and not case.held_by(person.name, now):
+                raise Refused("You do not hold this case", "Claim it first.")
+            await work(uow, case)
+            if case.claimed_by == person.name:
+                case.claimed_until = now + self._claim_for
+            self._requests.plan(case, now)
+            case.place(self._pack, now)
+            uow.put(CASES, case)
+            return case
+
+        return await self._hub.transact(attempt)
+
+    def facts(self, case: Case) -> CaseFacts:
+        """The case as the law of decisions sees it."""
+        return CaseFacts(
+            category=case.assessment.category if case.assessment else None,
+            platform=case.platform,
+            kind=case.kind,
+            located=case.located,
+            signals=case.signals(self._scales),
+            reports=case.reports,
+            consent_partner=case.consent_partner,
+            consent_authority=case.consent_authority,
+            legal_review=case.legal_review,
+        )
+
+    def _check(self, uow: UnitOfWork, case: Case, proposal: Proposal, proposer: Person) -> None:
+        rows: Iterable[tuple[str, int]] = (
+            [(r.partner, r.round) for r in case.dispatches.values()]
+            if proposal.action is Action.DISPATCH
+            else [(r.authority, r.round) for r in case.referrals.values()]
+        )
+        missing = check_decision(
+            self._pack,
+            self.facts(case),
+            proposal,
+            proposer,
+            on=uow.now().date(),
+            connectors=self._requests.connectors,
+            asked=[to for to, round_ in rows if round_ == case.round],
+        )
+        if missing:
+            measure.record_staff_refused(self._hub.metrics, "law")
+            raise NotLawful(missing)
+
+    async def _row(
+        self, uow: UnitOfWork, case: Case, proposal: Proposal, person: Person
+    ) -> DecisionRow:
+        category = self._pack.categories.get(case.category) if case.category else None
+        eyes = (
+            four_eyes(category, proposal.action, legal_review=case.legal_review)
+            if category
+            else FourEyes.NONE
+        )
+        return DecisionRow(
+            id=uuid7(),
+            action=proposal.action,
+            category=case.category,
+            by=person.name,
+            at=uow.now(),
+            round=case.round,
+            four_eyes=eyes,
+            ground=proposal.ground,
+            partners=proposal.partners,
+            authorities=proposal.authorities,
+            scope=self._scope(uow, case, proposal),
+            proposal=await uow.keys.seal(case.id, NOTE, proposal.model_dump_json()),
+            advice=proposal.advice,
+            close_reason=proposal.close_reason,
+            by_legal=Role.LEGAL_REVIEWER in person.roles,
+        )
+
+    def _scope(self, uow: UnitOfWork, case: Case, proposal: Proposal) -> str | None:
+        if proposal.action is not Action.DISPATCH or case.category is None:
+            return None
+        if proposal.scope == "global":
+            return "global"
+        route = route_for(self._pack, case.category, case.platform, uow.now().date())
+        if proposal.scope == "country" or route is None:
+            return self._pack.info.country
+        return route.scope
+
+    def _end(self, uow: UnitOfWork, case: Case, proposal: Proposal) -> None:
+        reason = proposal.close_reason.value if proposal.close_reason else "advised"
+        if case.state is CaseState.SECOND_LOOK:
+            for row in case.pending():
+                row.confirmed = False
+        case.move("close", uow.now())
+        case.end(reason)
+        announce(uow, case, CaseChange.CLOSED, advice=proposal.advice, reason=reason)
+
+    async def _send(
+        self, uow: UnitOfWork, case: Case, row: DecisionRow, proposal: Proposal
+    ) -> None:
+        """Let it leave: one request per partner or authority."""
+        if row.ground is None or row.category is None:
+            raise AssertionError("the law of decisions lets nothing leave without a ground")
+        item = DispatchItem.model_validate_json(await uow.keys.open(case.item, ITEM))
+        sealed = case.item
+        if proposal.explanation:
+            item = item.model_copy(update={"explanation": proposal.explanation})
+            sealed = await uow.keys.seal(case.id, ITEM, item.model_dump_json())
+        for partner in row.partners:
+            self._requests.dispatch(
+                uow,
+                case,
+                self._pack.partner(partner),
+                category=row.category,
+                ground=row.ground,
+                scope=row.scope or self._pack.info.country,
+                item=sealed,
+                automatic=False,
+            )
+        for authority in row.authorities:
+            self._requests.refer(
+                uow, case, self._pack.authority(authority), ground=row.ground, item=sealed
+            )
+
+
+def _own(case: Case, person: Person) -> bool:
+    """Only the person's own proposal waits here: somebody else must look."""
+    pending = case.pending()
+    return (
+        (case.state is CaseState.SECOND_LOOK or (case.state in CASE.settled and not case.attention))
+        and bool(pending)
+        and all(d.by == person.name for d in pending)
+    )
+
+
+async def _opened(uow: UnitOfWork, sealed: str | None, field: str) -> str | None:
+    """The text; None where there is none or its key was destroyed, which is somebody's wish."""
+    if sealed is None:
+        return None
+    try:
+        return await uow.keys.open(sealed, field)
+    except KeyDestroyed:
+        return None
+
+
+def _shown(text: str | None, *, unredacted: bool) -> str | None:
+    if text is None or unredacted:
+        return text
+    return signals.redact(text, signals.personal_data(text))

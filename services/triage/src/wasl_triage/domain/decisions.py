@@ -1,0 +1,410 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The law of decisions: what must be there before anything leaves the hub.
+
+Pure. :func:`check_decision` lists every element that is missing, each with the field and the fix;
+an empty list is the only way through. The pack says which ground, partner, authority and safeguard
+belong to a category; what no pack may change is here: a ground for every request, two different
+people where two are asked for, a screen before speech is touched, and no way out for what is
+merely objectionable.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import date
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints
+from wasl_schemas.base import Model, Slug
+from wasl_schemas.country_pack import CountryPack, ReferWhen, Route
+from wasl_schemas.events.case_updated_v1 import NO_GROUND
+from wasl_schemas.events.common import Ground, GroundKind
+from wasl_schemas.taxonomy import Category, FourEyes, Safeguard, Signal
+
+from wasl_triage.domain.case import Action
+from wasl_triage.domain.severity import SPEECH
+
+#: Free text of staff; sealed before it is stored.
+Words = Annotated[str, StringConstraints(strip_whitespace=True, max_length=4000)]
+
+#: Kinds of item that hold many things: a request about one of them is never "a single item".
+WHOLE_KINDS = frozenset({"account", "channel", "group", "community", "site", "number", "invite"})
+_SCREENED = frozenset({Safeguard.FE2, Safeguard.FE3, Safeguard.FE3_BLOCK})
+_ORDER = list(FourEyes)
+
+
+class Role(StrEnum):
+    ANALYST = "analyst"
+    LEGAL_REVIEWER = "legal_reviewer"
+    SUPERVISOR = "supervisor"
+
+
+#: A supervisor runs the desk; judging items takes one of these.
+JUDGES = frozenset({Role.ANALYST, Role.LEGAL_REVIEWER})
+
+
+class CloseReason(StrEnum):
+    NO_GROUND = NO_GROUND
+    OUT_OF_SCOPE = "out_of_scope"
+    NOT_A_REPORT = "not_a_report"
+    CONTENT_GONE = "content_gone"
+    ADVISED = "advised"
+
+
+class Person(Model):
+    """Somebody who decides. ``name`` is the desk's name for them, as audited."""
+
+    name: Slug
+    roles: frozenset[Role]
+
+
+class Screen(Model):
+    """The protected-speech questions, every one answered. True: the item may be this."""
+
+    opinion: bool
+    satire: bool
+    journalism: bool
+    research: bool
+    religion: bool
+    public_interest: bool
+
+    def protected(self) -> list[str]:
+        return [name for name, answer in self if answer]
+
+
+class Proposal(Model):
+    """What one person wants done with a case."""
+
+    action: Action
+    #: Why, in the desk's own words.
+    reason: Words = ""
+    ground: Ground | None = None
+    partners: tuple[Slug, ...] = Field(default=(), max_length=10)
+    authorities: tuple[Slug, ...] = Field(default=(), max_length=10)
+    #: None: what the pack's route says. A request may ask for less than the route, never for more.
+    scope: Literal["country", "global"] | None = None
+    target: Literal["item", "account"] = "item"
+    screen: Screen | None = None
+    #: Why the item is unlawful although the screen says it may be protected.
+    screen_note: Words = ""
+    #: Why somebody's missing consent does not count.
+    exception: Words = ""
+    #: Plain words for the partner; never the reporter's.
+    explanation: Words = ""
+    advice: Slug | None = None
+    close_reason: CloseReason | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CaseFacts:
+    """What the law asks of a case. ``category``: the assessment's; None before there is one."""
+
+    category: str | None
+    platform: str
+    kind: str
+    located: bool
+    signals: frozenset[Signal]
+    reports: int
+    consent_partner: int
+    consent_authority: int
+    legal_review: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """One element that stands between the proposal and the act."""
+
+    field: str
+    message: str
+    fix: str
+
+
+def route_for(pack: CountryPack, category: str, platform: str, on: date) -> Route | None:
+    """The pack's route; what is on no known service goes the way of an ordinary page."""
+    service = platform if platform in pack.services else pack.platforms.fallback
+    return pack.route(category, service, on=on)
+
+
+def four_eyes(category: Category, action: Action, *, legal_review: bool = False) -> FourEyes:
+    """How many people the act takes. Only what leaves the hub takes two; speech always takes a
+    lawyer.
+    """
+    if action not in (Action.DISPATCH, Action.REFER):
+        return FourEyes.NONE
+    asked = category.four_eyes
+    if category.expression_safeguard in SPEECH or legal_review:
+        return max(asked, FourEyes.PRE_LEGAL, key=_ORDER.index)
+    return asked
+
+
+def check_decision(
+    pack: CountryPack,
+    case: CaseFacts,
+    proposal: Proposal,
+    proposer: Person,
+    *,
+    on: date,
+    connectors: Collection[str],
+    asked: Collection[str] = (),
+) -> list[Missing]:
+    """Everything that is missing; empty when the proposal may go on (to the second person, if
+    any).
+
+    ``connectors``: those this deployment runs. ``asked``: partners and authorities that this round
+    of the case has already been sent to.
+    """
+    out: list[Missing] = []
+    if not proposer.roles & JUDGES:
+        out.append(
+            Missing(
+                "role", "only an analyst or a legal reviewer decides", "Let one of them decide."
+            )
+        )
+    if not proposal.reason:
+        out.append(Missing("reason", "is missing", "Say in a sentence why this is decided."))
+    match proposal.action:
+        case Action.CLOSE | Action.ADVISE:
+            out += _check_end(pack, case, proposal)
+        case Action.DISPATCH | Action.REFER:
+            out += _check_leaving(pack, case, proposal, on=on, connectors=connectors, asked=asked)
+    return out
+
+
+def check_second(
+    pack: CountryPack, category: str | None, asked: FourEyes, proposer: Person, second: Person
+) -> list[Missing]:
+    """What is missing for ``second`` to confirm what ``proposer`` wants; names tell them apart."""
+    out: list[Missing] = []
+    if proposer.name == second.name:
+        out.append(
+            Missing(
+                "confirmed_by", "is the person who proposed it", "Let another person look at it."
+            )
+        )
+    if not second.roles & JUDGES:
+        out.append(
+            Missing(
+                "role", "only an analyst or a legal reviewer confirms", "Let one of them confirm."
+            )
+        )
+    known = pack.categories.get(category) if category else None
+    speech = known is not None and known.expression_safeguard in SPEECH
+    legal = asked is FourEyes.PRE_LEGAL or speech
+    if legal and Role.LEGAL_REVIEWER not in proposer.roles | second.roles:
+        out.append(
+            Missing(
+                "confirmed_by",
+                "neither of the two people is a legal reviewer",
+                "Let a legal reviewer confirm.",
+            )
+        )
+    return out
+
+
+def _check_end(pack: CountryPack, case: CaseFacts, proposal: Proposal) -> list[Missing]:
+    out: list[Missing] = []
+    if proposal.partners or proposal.authorities or proposal.ground:
+        out.append(
+            Missing("action", "tells nobody outside", "Name no partner, authority or ground.")
+        )
+    if proposal.action is Action.ADVISE and proposal.advice is None:
+        out.append(Missing("advice", "is missing", "Name an advice card of the country pack."))
+    if proposal.action is Action.CLOSE and proposal.close_reason is None:
+        out.append(Missing("close_reason", "is missing", f"Use one of: {', '.join(CloseReason)}."))
+    return out + _check_advice(pack, case, proposal)
+
+
+def _check_advice(pack: CountryPack, case: CaseFacts, proposal: Proposal) -> list[Missing]:
+    if proposal.advice is None:
+        return []
+    card = pack.advice_cards.get(proposal.advice)
+    fitting = [c.id for c in pack.advice_for(case.category)] if case.category else []
+    if card is None or (case.category and card.id not in fitting):
+        known = ", ".join(fitting or pack.advice_cards) or "none"
+        return [Missing("advice", "is no card for this category", f"Use one of: {known}.")]
+    return []
+
+
+def _check_leaving(
+    pack: CountryPack,
+    case: CaseFacts,
+    proposal: Proposal,
+    *,
+    on: date,
+    connectors: Collection[str],
+    asked: Collection[str],
+) -> list[Missing]:
+    if case.category is None:
+        return [Missing("assessment", "is missing", "Assess the item first.")]
+    category = pack.category(case.category)
+    if not category.dispatchable or category.expression_safeguard is Safeguard.FE3_BLOCK:
+        return [
+            Missing(
+                "category",
+                f"'{category.id}' is never sent to a partner or an authority",
+                "If the item is something else, assess it again as that, with a reason.",
+            )
+        ]
+    out = _check_ground(pack, proposal, category)
+    out += _check_speech(case, proposal, category)
+    out += _check_advice(pack, case, proposal)
+    if proposal.close_reason is not None:
+        out.append(Missing("close_reason", "belongs to closing", "Remove it."))
+    route = route_for(pack, category.id, case.platform, on)
+    if proposal.action is Action.DISPATCH:
+        out += _check_partners(case, proposal, route, connectors, asked)
+    else:
+        out += _check_authorities(case, proposal, route, asked)
+    return out
+
+
+def _check_ground(pack: CountryPack, proposal: Proposal, category: Category) -> list[Missing]:
+    ground = proposal.ground
+    fitting = list(pack.grounds_for(category.id))
+    if proposal.action is Action.REFER:
+        fitting = [g for g in fitting if g.kind is GroundKind.LAW]
+    if ground in fitting:
+        return []
+    known = ", ".join(f"{g.kind} {g.ref}" for g in fitting) or "none in this country pack"
+    fix = f"Use one of: {known}."
+    if ground is None:
+        return [Missing("ground", "is missing", fix)]
+    if proposal.action is Action.REFER and ground.kind is GroundKind.TERMS:
+        return [Missing("ground", "a partner's terms are no ground for an authority", fix)]
+    return [Missing("ground", "does not exist, is not in force or is not for this category", fix)]
+
+
+def _check_speech(case: CaseFacts, proposal: Proposal, category: Category) -> list[Missing]:
+    out: list[Missing] = []
+    safeguard = category.expression_safeguard
+    if safeguard in _SCREENED:
+        if proposal.screen is None:
+            out.append(
+                Missing(
+                    "screen", "the protected-speech screen is missing", "Answer all its questions."
+                )
+            )
+        elif (protected := proposal.screen.protected()) and not proposal.screen_note:
+            out.append(
+                Missing(
+                    "screen_note",
+                    f"the screen says this may be protected: {', '.join(protected)}",
+                    "Say why it is unlawful all the same, or close the case.",
+                )
+            )
+    if safeguard in SPEECH:
+        if proposal.target != "item":
+            out.append(
+                Missing("target", "speech is asked about item by item", "Set target to 'item'.")
+            )
+        if case.kind in WHOLE_KINDS:
+            out.append(
+                Missing(
+                    "item",
+                    f"is a whole {case.kind}; speech is asked about item by item",
+                    "Ask the reporter for the exact items.",
+                )
+            )
+    return out
+
+
+def _check_partners(
+    case: CaseFacts,
+    proposal: Proposal,
+    route: Route | None,
+    connectors: Collection[str],
+    asked: Collection[str],
+) -> list[Missing]:
+    out: list[Missing] = []
+    if proposal.authorities:
+        out.append(
+            Missing("authorities", "belong to a referral", "Make a second decision, 'refer'.")
+        )
+    if not case.located:
+        out.append(
+            Missing(
+                "item", "names nothing a partner could find", "Ask the reporter for an address."
+            )
+        )
+    routed = {p.id: p for p in route.partners} if route else {}
+    possible = [
+        p for p, known in routed.items() if known.connector in connectors and p not in asked
+    ]
+    fix = f"Use one or more of: {', '.join(possible) or 'none is left for this item'}."
+    if not proposal.partners:
+        out.append(Missing("partners", "is missing", fix))
+    if len(set(proposal.partners)) != len(proposal.partners):
+        out.append(Missing("partners", "names one twice", "Name each partner once."))
+    for partner in proposal.partners:
+        if partner not in routed:
+            out.append(Missing("partners", f"'{partner}' takes no such requests from us", fix))
+        elif routed[partner].connector not in connectors:
+            out.append(Missing("partners", f"the connector of '{partner}' does not run here", fix))
+        elif partner in asked:
+            out.append(Missing("partners", f"'{partner}' was asked already", fix))
+    if route is not None and proposal.scope == "global" and route.scope != "global":
+        out.append(
+            Missing(
+                "scope", "the law behind this holds in the country only", "Set scope to 'country'."
+            )
+        )
+    if case.reports and not case.consent_partner and not proposal.exception:
+        out.append(
+            Missing(
+                "exception",
+                "no reporter agreed that a partner is told",
+                "Ask the reporter, or say why it cannot wait.",
+            )
+        )
+    return out
+
+
+def _check_authorities(
+    case: CaseFacts, proposal: Proposal, route: Route | None, asked: Collection[str]
+) -> list[Missing]:
+    out: list[Missing] = []
+    if proposal.partners:
+        out.append(
+            Missing("partners", "belong to a dispatch", "Make a second decision, 'dispatch'.")
+        )
+    routed = {a.id: when for a, when in route.authorities} if route else {}
+    possible = [a for a in routed if a not in asked]
+    fix = f"Use one or more of: {', '.join(possible) or 'none is left for this category'}."
+    if not proposal.authorities:
+        out.append(Missing("authorities", "is missing", fix))
+    if len(set(proposal.authorities)) != len(proposal.authorities):
+        out.append(Missing("authorities", "names one twice", "Name each authority once."))
+    for authority in proposal.authorities:
+        when = routed.get(authority)
+        if when is None:
+            out.append(
+                Missing("authorities", f"'{authority}' is not told about this category", fix)
+            )
+        elif authority in asked:
+            out.append(Missing("authorities", f"'{authority}' was told already", fix))
+        elif not _may_refer(case, proposal, when):
+            out.append(
+                Missing(
+                    "exception",
+                    f"'{authority}' is told only {when.replace('_', ' ')}, which is not the case",
+                    "Ask the reporter, or, in danger, say why it cannot wait.",
+                )
+            )
+    return out
+
+
+def _may_refer(case: CaseFacts, proposal: Proposal, when: ReferWhen) -> bool:
+    """Danger, with a reason, outweighs a missing consent (and a second person will look at it)."""
+    danger = Signal.IMMEDIATE_DANGER in case.signals
+    if danger and proposal.exception:
+        return True
+    child = Signal.MINOR_VICTIM in case.signals or Signal.UNDER_13 in case.signals
+    match when:
+        case ReferWhen.ALWAYS | ReferWhen.ON_LEGAL_GROUND:
+            return True  # a referral has a law for its ground, or it is stopped for that
+        case ReferWhen.ON_CONSENT:
+            return case.consent_authority > 0
+        case ReferWhen.ON_CONSENT_OR_CHILD_AT_RISK:
+            return case.consent_authority > 0 or child
+        case ReferWhen.ON_DANGER:
+            return danger

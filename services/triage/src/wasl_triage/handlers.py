@@ -1,0 +1,597 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What triage does when others tell it something, and when time passes.
+
+A report opens or joins the case of each item it names; a replay changes nothing; a withdrawal
+leaves. Topics keep no common order, so every handler also copes with the event that should have
+come before. No handler reads an item's address or a reporter's words into a log, a metric or an
+error.
+"""
+
+import hashlib
+import hmac
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from pydantic import ValidationError
+from wasl_chassis.failures import Conflict, KeyDestroyed, Outcome, Permanent
+from wasl_chassis.vault import KEYS, derive
+from wasl_chassis.work import UnitOfWork
+from wasl_schemas import topics
+from wasl_schemas.country_pack import CountryPack
+from wasl_schemas.envelope import Event
+from wasl_schemas.events.case_opened_v1 import CaseOpenedV1
+from wasl_schemas.events.case_updated_v1 import CaseChange
+from wasl_schemas.events.dispatch_requested_v1 import DispatchItem
+from wasl_schemas.events.dispatch_updated_v1 import DispatchUpdatedV1
+from wasl_schemas.events.referral_updated_v1 import ReferralUpdatedV1
+from wasl_schemas.events.report_submitted_v1 import ReportContent, ReportSubmittedV1
+from wasl_schemas.events.report_withdrawn_v1 import ReportWithdrawnV1
+from wasl_schemas.events.reporter_message_sent_v1 import ReporterMessageSentV1
+from wasl_schemas.ids import uuid7
+from wasl_schemas.lifecycle import ACTED, CASE, CaseState, DispatchState, ReferralState
+from wasl_schemas.taxonomy import FourEyes, Signal, signals_from_answers
+
+from wasl_triage import metrics as measure
+from wasl_triage.casework import CONTENT, ITEM, Hub, Requests, announce
+from wasl_triage.domain import clocks, signals
+from wasl_triage.domain.case import (
+    CLOCK,
+    MACHINE,
+    Action,
+    Attention,
+    Case,
+    DecisionRow,
+    item_signals,
+)
+from wasl_triage.domain.decisions import route_for
+from wasl_triage.domain.itemkey import Item, ItemKeys, Refused, report_item
+from wasl_triage.domain.severity import Scales
+from wasl_triage.repository import CASES, MESSAGES, REPORTS, Message, Report, audit
+
+log = logging.getLogger(__name__)
+
+#: Items one report may be about; intake allows fewer.
+MAX_ITEMS = 50
+#: Facts that bring a case back to a person when a later report is the first to state them.
+GRAVE = frozenset(
+    {Signal.IMMEDIATE_DANGER, Signal.SELF_HARM_IN_TEXT, Signal.MINOR_VICTIM, Signal.UNDER_13}
+)
+_OPEN_STATES = tuple(s for s in CaseState if s not in CASE.settled and s is not CaseState.UNKNOWN)
+_PAGE = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a report says once it is opened; ``items`` is never empty."""
+
+    items: tuple[tuple[str, Item], ...]
+    refused: tuple[str, ...]
+    facts: tuple[str, ...]
+    hint: str
+    personal: tuple[str, ...]
+
+
+class TriageHandlers:
+    def __init__(self, hub: Hub, pack: CountryPack, requests: Requests, *, pepper: bytes) -> None:
+        self._hub = hub
+        self._pack = pack
+        self._requests = requests
+        self._scales = Scales(pack)
+        self._keys = ItemKeys(pack.platforms)
+        self._item_key = derive(pepper, "item")
+
+    def case_id(self, item: Item) -> str:
+        """Keyed, so that nobody who sees ids can test whether an address was reported."""
+        return hmac.digest(self._item_key, item.key.encode(), hashlib.sha256).hex()[:32]
+
+    # -- reports arrive --------------------------------------------------------------------
+
+    async def prefetch_reports(
+        self, events: Sequence[Event[ReportSubmittedV1]], uow: UnitOfWork
+    ) -> None:
+        """Keys, reports, cases and new cases' keys: one query each for the whole batch."""
+        ids = [e.data.report_id for e in events]
+        await uow.keys.load(ids)
+        await uow.load(REPORTS, ids)
+        wanted: list[str] = []
+        for event in events:
+            known = await uow.get(REPORTS, event.data.report_id)
+            if known is None or known.awaited:
+                reading = await self._read(event.data, uow)
+                uow.memo[event.id] = reading
+                if reading is not None:
+                    wanted += [case_id for case_id, _ in reading.items]
+        await uow.load(CASES, wanted)
+        await uow.load(KEYS, [c for c in wanted if await uow.get(CASES, c) is None])
+
+    async def on_report_submitted(
+        self, event: Event[ReportSubmittedV1], uow: UnitOfWork
+    ) -> Outcome | None:
+        """Join or open the case of each item the report names."""
+        data = event.data
+        known = await uow.get(REPORTS, data.report_id)
+        if known is not None and not known.awaited:
+            withdrawn = known.withdrawn_at is not None
+            measure.record_report(
+                self._hub.metrics, "withdrawn_before" if withdrawn else "repeated"
+            )
+            return Outcome.STALE
+        if event.id in uow.memo:
+            reading: Reading | None = uow.memo.pop(event.id)
+        else:
+            reading = await self._read(data, uow)
+        uow.put(REPORTS, _report(data, reading))
+        if reading is None:
+            measure.record_report(self._hub.metrics, "erased")
+            return None
+        for reason in reading.refused:
+            measure.record_refused(self._hub.metrics, reason)
+        for case_id, item in reading.items:
+            case = await uow.get(CASES, case_id)
+            if case is None:
+                case = await self._open(uow, case_id, item, data, reading)
+            else:
+                self._join(uow, case, data, reading)
+            if known is not None:
+                case.raise_flag(Attention.REPORTER_MESSAGE)
+            self._act_automatically(uow, case, data, reading)
+            case.place(self._pack, uow.now())
+            uow.put(CASES, case)
+        return None
+
+    async def _read(self, data: ReportSubmittedV1, uow: UnitOfWork) -> Reading | None:
+        """The report opened and understood; None when its key is destroyed."""
+        try:
+            text = await uow.keys.open(data.content, CONTENT)
+        except KeyDestroyed:
+            return None
+        try:
+            content = ReportContent.model_validate_json(text, extra="ignore")
+        except ValidationError:
+            raise Permanent("the sealed content is no report content", reason="content") from None
+        items: dict[str, Item] = {}
+        refused: list[str] = []
+        for location in content.locations:
+            try:
+                item = self._keys.item(location)
+            except Refused as why:
+                refused.append(why.reason)
+                continue
+            if len(items) < MAX_ITEMS:
+                items.setdefault(item.key, item)
+            elif item.key not in items:
+                refused.append("too_many")
+        if not items:
+            own = report_item(data.report_id)
+            items[own.key] = own
+        found = signals.personal_data(content.narrative)
+        facts = set(signals_from_answers(data.danger_now, data.under_18, data.under_13))
+        if found:
+            facts.add(Signal.PERSONAL_DATA_IN_TEXT)
+        if signals.self_harm_cue(content.narrative):
+            facts.add(Signal.SELF_HARM_IN_TEXT)
+        return Reading(
+            items=tuple((self.case_id(item), item) for item in items.values()),
+            refused=tuple(refused),
+            facts=tuple(sorted(facts)),
+            hint=signals.language_hint(content.narrative).tag,
+            personal=signals.kinds(found),
+        )
+
+    async def _open(
+        self, uow: UnitOfWork, case_id: str, item: Item, data: ReportSubmittedV1, reading: Reading
+    ) -> Case:
+        now = uow.now()
+        key = await uow.get(KEYS, case_id)
+        if key is None:
+            uow.keys.create(case_id)
+        elif key.wrapped is None:
+            raise Permanent("the case of this item was erased", reason="case_erased")
+        what = DispatchItem.model_construct(
+            location=item.location, platform=item.platform, kind=item.kind
+        )
+        case = Case(
+            id=case_id,
+            platform=item.platform,
+            kind=item.kind,
+            item=await uow.keys.seal(case_id, ITEM, what.model_dump_json()),
+            language=data.language,
+            opened_at=now,
+            round_at=now,
+            first_look_due=now,
+            located=item.kind != "report",
+            has_url="://" in item.location,
+            needs_expansion=item.needs_expansion,
+        )
+        self._count_in(case, data, reading)
+        case.weigh(self._pack, self._scales, now)
+        case.first_look_due = clocks.first_look_due(self._pack, case.severity, now)
+        case.version = 1
+        uow.emit(
+            topics.CASE_OPENED_V1,
+            CaseOpenedV1(
+                case_id=case_id,
+                version=1,
+                report_id=data.report_id,
+                category=case.category,
+                severity=case.severity,
+                platform=item.platform,
+                item_kind=item.kind,
+                opened_at=now,
+                first_look_due=case.first_look_due,
+            ),
+        )
+        measure.record_report(self._hub.metrics, "opened")
+        return case
+
+    def _count_in(self, case: Case, data: ReportSubmittedV1, reading: Reading) -> None:
+        case.join(
+            data.report_id,
+            data.category if data.category in self._pack.categories else None,
+            reading.facts,
+            consent_partner=data.consent_partner,
+            consent_authority=data.consent_authority,
+        )
+
+    def _join(self, uow: UnitOfWork, case: Case, data: ReportSubmittedV1, reading: Reading) -> None:
+        now, before = uow.now(), case.severity
+        again = self._reopens(case, data, reading)
+        self._count_in(case, data, reading)
+        case.weigh(self._pack, self._scales, now)
+        if case.severity.rank > before.rank and not case.look_pending and not again:
+            case.raise_flag(Attention.GRAVER)
+        announce(uow, case, CaseChange.REPORT_JOINED, report_id=data.report_id)
+        if again:
+            case.reopen(self._pack, now)
+            case.weigh(self._pack, self._scales, now)
+            announce(uow, case, CaseChange.REOPENED)
+        measure.record_report(self._hub.metrics, "reappeared" if again else "joined")
+
+    def _reopens(self, case: Case, data: ReportSubmittedV1, reading: Reading) -> bool:
+        """Whether one more report puts a settled case before a person again.
+
+        Not when the report is older than the end of the case; and a case closed on its merits is
+        not judged anew for every further report, only for one that says something graver and new.
+        """
+        if case.state not in CASE.settled:
+            return False
+        if case.close_reason == "withdrawn":
+            return True
+        if case.settled_at is not None and data.received_at <= case.settled_at:
+            return False
+        if not case.settled_on_merits():
+            return True
+        facts = frozenset(Signal(f) for f in reading.facts)
+        if any(f in GRAVE and f not in case.facts for f in facts):
+            return True
+        category = data.category
+        if category not in self._pack.categories or category in case.reported:
+            return False
+        return self._scales.of(category, facts).severity.rank > case.severity.rank
+
+    def _act_automatically(
+        self, uow: UnitOfWork, case: Case, data: ReportSubmittedV1, reading: Reading
+    ) -> None:
+        """What the country pack lets leave before a person has looked: only from a case nobody has
+        touched, only with the reporter's agreement, only once per partner and round.
+        """
+        if case.state is not CaseState.OPEN or not data.consent_partner:
+            return
+        present = {Signal(f) for f in reading.facts} | item_signals(
+            has_url=case.has_url, needs_expansion=case.needs_expansion
+        )
+        rules = self._pack.automatic(data.category, data.channel, present)
+        if not rules:
+            return
+        now = uow.now()
+        second_due = clocks.confirm_due(self._pack, now)
+        for rule in rules:
+            partner = self._pack.partner(rule.partner)
+            route = route_for(self._pack, rule.category, case.platform, now.date())
+            asked = {r.partner for r in case.dispatches.values() if r.round == case.round}
+            if (
+                route is None
+                or partner not in route.partners
+                or partner.connector not in self._requests.connectors
+                or partner.id in asked
+                or not case.located
+            ):
+                continue
+            if case.state is CaseState.OPEN:
+                case.move("act_automatically", now)
+            confirm = FourEyes.POST if rule.confirm == "post" else FourEyes.NONE
+            case.decisions.append(
+                DecisionRow(
+                    id=uuid7(),
+                    action=Action.DISPATCH,
+                    category=rule.category,
+                    by=MACHINE,
+                    at=now,
+                    round=case.round,
+                    four_eyes=confirm,
+                    ground=rule.ground,
+                    partners=(partner.id,),
+                    scope=route.scope,
+                    rule=rule.id,
+                    second_due=None if confirm is FourEyes.NONE else second_due,
+                )
+            )
+            audit(uow, case, MACHINE, "act_automatically", rule.id)
+            announce(uow, case, CaseChange.DECIDED, ground=rule.ground)
+            self._requests.dispatch(
+                uow,
+                case,
+                partner,
+                category=rule.category,
+                ground=rule.ground,
+                scope=route.scope,
+                item=case.item,
+                automatic=True,
+            )
+            measure.record_decision(self._hub.metrics, Action.DISPATCH, automatic=True)
+        case.await_second()
+        self._requests.plan(case, now)
+
+    # -- reports leave, reporters write ----------------------------------------------------
+
+    async def prefetch_withdrawn(
+        self, events: Sequence[Event[ReportWithdrawnV1]], uow: UnitOfWork
+    ) -> None:
+        await self._prefetch_of_reports([e.data.report_id for e in events], uow)
+
+    async def on_report_withdrawn(
+        self, event: Event[ReportWithdrawnV1], uow: UnitOfWork
+    ) -> Outcome | None:
+        """The report leaves its cases; a case that rested on it alone and touched nobody closes."""
+        data = event.data
+        report = await uow.get(REPORTS, data.report_id)
+        if report is not None and report.withdrawn_at is not None:
+            return Outcome.STALE
+        if report is None:
+            uow.put(REPORTS, _unseen(data.report_id, data.withdrawn_at, withdrawn=True))
+            return None
+        for case_id in report.cases:
+            case = await uow.get(CASES, case_id)
+            if case is not None:
+                self._leave(uow, case, report)
+                uow.put(CASES, case)
+        gone = replace(
+            report, cases=(), content=None, awaited=False, withdrawn_at=data.withdrawn_at
+        )
+        uow.put(REPORTS, gone)
+        return None
+
+    def _leave(self, uow: UnitOfWork, case: Case, report: Report) -> None:
+        now = uow.now()
+        case.leave(
+            report.id,
+            report.category if report.category in self._pack.categories else None,
+            report.facts,
+            consent_partner=report.consent_partner,
+            consent_authority=report.consent_authority,
+        )
+        case.weigh(self._pack, self._scales, now)
+        announce(uow, case, CaseChange.REPORT_LEFT, report_id=report.id)
+        untouched = not case.dispatches and not case.referrals
+        if case.reports == 0 and untouched and CASE.allows(case.state, "close"):
+            case.move("close", now)
+            case.end("withdrawn")
+            announce(uow, case, CaseChange.CLOSED, reason="withdrawn")
+        case.place(self._pack, now)
+
+    async def prefetch_messages(
+        self, events: Sequence[Event[ReporterMessageSentV1]], uow: UnitOfWork
+    ) -> None:
+        await uow.load(MESSAGES, [e.data.message_id for e in events])
+        await self._prefetch_of_reports([e.data.report_id for e in events], uow)
+
+    async def on_reporter_message(
+        self, event: Event[ReporterMessageSentV1], uow: UnitOfWork
+    ) -> Outcome | None:
+        """Keep the message, sealed as it came, and bring the report's cases back to the desk."""
+        data = event.data
+        report = await uow.get(REPORTS, data.report_id)
+        if report is not None and report.withdrawn_at is not None:
+            return Outcome.STALE
+        if await uow.get(MESSAGES, data.message_id) is not None:
+            return Outcome.STALE
+        uow.put(
+            MESSAGES,
+            Message(data.message_id, data.report_id, data.sent_at, None, False, data.body),
+        )
+        if report is None:
+            uow.put(REPORTS, _unseen(data.report_id, data.sent_at, withdrawn=False))
+            return None
+        for case_id in report.cases:
+            case = await uow.get(CASES, case_id)
+            if case is not None:
+                case.raise_flag(Attention.REPORTER_MESSAGE)
+                case.place(self._pack, uow.now())
+                uow.put(CASES, case)
+        return None
+
+    async def _prefetch_of_reports(self, ids: Sequence[str], uow: UnitOfWork) -> None:
+        await uow.load(REPORTS, ids)
+        cases: list[str] = []
+        for report_id in ids:
+            if (report := await uow.get(REPORTS, report_id)) is not None:
+                cases += report.cases
+        await uow.load(CASES, cases)
+
+    # -- answers ---------------------------------------------------------------------------
+
+    async def prefetch_cases(
+        self,
+        events: Sequence[Event[DispatchUpdatedV1]] | Sequence[Event[ReferralUpdatedV1]],
+        uow: UnitOfWork,
+    ) -> None:
+        await uow.load(CASES, [e.data.case_id for e in events])
+
+    async def on_dispatch_updated(
+        self, event: Event[DispatchUpdatedV1], uow: UnitOfWork
+    ) -> Outcome | None:
+        """Learn the newest state of a request; end the case when the ledger says so."""
+        data = event.data
+        case = await self._case(uow, data.case_id)
+        row = case.dispatches.get(data.dispatch_id)
+        if row is None:
+            raise Permanent("no such dispatch was requested", reason="unknown_dispatch")
+        if data.version <= row.version:
+            measure.record_stale(self._hub.metrics, "dispatch")
+            return Outcome.STALE
+        row.state, row.version, row.changed_at = data.state, data.version, data.changed_at
+        if case.settle(data.changed_at):
+            announce(uow, case, CaseChange.OUTCOME, at=data.changed_at)
+        elif data.state in ACTED and case.state not in CASE.settled:
+            case.raise_flag(Attention.LATE_ANSWER)
+        if data.state is DispatchState.FAILED:
+            case.raise_flag(Attention.DISPATCH_FAILED)
+        self._requests.plan(case, uow.now())
+        case.place(self._pack, uow.now())
+        uow.put(CASES, case)
+        return None
+
+    async def on_referral_updated(
+        self, event: Event[ReferralUpdatedV1], uow: UnitOfWork
+    ) -> Outcome | None:
+        """Learn the newest state of a referral. No referral ends a case by itself."""
+        data = event.data
+        case = await self._case(uow, data.case_id)
+        row = case.referrals.get(data.referral_id)
+        if row is None:
+            raise Permanent("no such referral was requested", reason="unknown_referral")
+        if data.version <= row.version:
+            measure.record_stale(self._hub.metrics, "referral")
+            return Outcome.STALE
+        row.state, row.version = data.state, data.version
+        if data.state is ReferralState.FAILED:
+            case.raise_flag(Attention.REFERRAL_FAILED)
+        self._requests.plan(case, uow.now())
+        case.place(self._pack, uow.now())
+        uow.put(CASES, case)
+        return None
+
+    @staticmethod
+    async def _case(uow: UnitOfWork, case_id: str) -> Case:
+        """A request is made in the same commit as its case, so an answer always finds it."""
+        case = await uow.get(CASES, case_id)
+        if case is None:
+            raise Permanent("no such case", reason="unknown_case")
+        return case
+
+    # -- time passes -----------------------------------------------------------------------
+
+    async def watch(self) -> bool:
+        """Mark the clocks that ran out and repeat the requests nobody confirmed. True: there is
+        more.
+        """
+        now = self._hub.clock.now()
+        overdue = {"look_pending": True, "overdue": False, "first_look_due": {"$lte": now}}
+        more = await self._each(overdue, self._miss_first_look)
+        unconfirmed = {"confirm_overdue": False, "confirm_due": {"$lte": now}}
+        more |= await self._each(unconfirmed, self._miss_confirmation)
+        more |= await self._each({"resend_at": {"$lte": now}}, self._repeat)
+        return more
+
+    async def _each(
+        self,
+        where: Mapping[str, Any],
+        work: Callable[[UnitOfWork, Case], Awaitable[None]],
+    ) -> bool:
+        """``work`` on one page of cases, each in a commit of its own: who was faster keeps the
+        case.
+        """
+        docs = await self._hub.store.find(CASES, where, limit=_PAGE)
+        for doc in docs:
+            uow = self._hub.unit()
+            case = uow.adopt(CASES, doc)
+            await work(uow, case)
+            uow.put(CASES, case)
+            try:
+                await self._hub.commit(uow)
+            except Conflict:
+                continue  # changed since it was read; the next turn sees it as it is now
+        return len(docs) == _PAGE
+
+    async def _miss_first_look(self, uow: UnitOfWork, case: Case) -> None:
+        case.overdue = True
+        audit(uow, case, CLOCK, "first_look_missed", case.severity.value)
+        measure.record_missed(self._hub.metrics, "first_look", case.severity)
+        log.warning(
+            "a case was not looked at in time",
+            extra={"case_id": case.id, "severity": case.severity.value, "due": case.first_look_due},
+        )
+
+    async def _miss_confirmation(self, uow: UnitOfWork, case: Case) -> None:
+        case.confirm_overdue = True
+        audit(uow, case, CLOCK, "confirmation_missed", case.severity.value)
+        measure.record_missed(self._hub.metrics, "confirmation", case.severity)
+        log.warning(
+            "a decision was not confirmed in time",
+            extra={"case_id": case.id, "severity": case.severity.value},
+        )
+
+    async def _repeat(self, uow: UnitOfWork, case: Case) -> None:
+        metrics = self._hub.metrics
+        self._requests.repeat(uow, case, lambda kind: measure.record_repeated(metrics, kind))
+        log.warning("requests are repeated", extra={"case_id": case.id})
+
+    async def gauge(self) -> None:
+        """The gauges that need the database: open cases by state, the oldest, the queue."""
+        store, metrics = self._hub.store, self._hub.metrics
+        for state in _OPEN_STATES:
+            count = await store.count(CASES, {"state": state.value})
+            metrics.set("wasl_triage_open_cases", count, state=state.value)
+        oldest = 0.0
+        for state in _OPEN_STATES:
+            first = await store.find(
+                CASES, {"state": state.value}, sort=(("opened_at", 1),), limit=1
+            )
+            if first:
+                opened = first[0]["opened_at"].timestamp()
+                oldest = min(oldest, opened) if oldest else opened
+        metrics.set("wasl_triage_oldest_open_case_timestamp_seconds", oldest)
+        for rank in range(3):
+            waiting = await store.count(CASES, {"queued": True, "rank": rank})
+            metrics.set("wasl_triage_queue_cases", waiting, rank=str(rank))
+
+
+def _report(data: ReportSubmittedV1, reading: Reading | None) -> Report:
+    """The row of a report; without cases and content when it could not be opened any more."""
+    return Report(
+        id=data.report_id,
+        received_at=data.received_at,
+        channel=data.channel.value,
+        language=data.language,
+        hint=reading.hint if reading else "und",
+        category=data.category,
+        facts=reading.facts if reading else (),
+        consent_partner=data.consent_partner,
+        consent_authority=data.consent_authority,
+        cases=tuple(case_id for case_id, _ in reading.items) if reading else (),
+        content=data.content if reading else None,
+        personal=reading.personal if reading else (),
+        refused=reading.refused if reading else (),
+    )
+
+
+def _unseen(report_id: str, at: datetime, *, withdrawn: bool) -> Report:
+    """A row for a report that something is known of before it came."""
+    return Report(
+        id=report_id,
+        received_at=at,
+        channel="unknown",
+        language="und",
+        hint="und",
+        category=None,
+        facts=(),
+        consent_partner=False,
+        consent_authority=False,
+        cases=(),
+        content=None,
+        withdrawn_at=at if withdrawn else None,
+        awaited=not withdrawn,
+    )

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What triage counts. Labels are words of closed lists or ids of the country pack."""
+
+from wasl_chassis.metrics import Metric, Metrics
+from wasl_schemas.events.common import Severity
+
+from wasl_triage.domain.case import Action
+
+_JOINS = ("opened", "joined", "reappeared", "withdrawn_before", "erased", "repeated")
+
+METRICS = (
+    Metric(
+        "counter",
+        "wasl_triage_reports_total",
+        "Reports by what became of each of their items; 'joined' are duplicates of a case.",
+        ("result",),
+        initial=tuple({"result": r} for r in _JOINS),
+    ),
+    Metric(
+        "counter",
+        "wasl_triage_locations_refused_total",
+        "Locations that name nothing a case could be about.",
+        ("reason",),
+    ),
+    Metric(
+        "counter",
+        "wasl_triage_decisions_total",
+        "Decisions, by action and by who took them.",
+        ("action", "by"),
+        initial=tuple(
+            {"action": a.value, "by": b} for a in Action for b in ("staff", "country_pack")
+        ),
+    ),
+    Metric("gauge", "wasl_triage_open_cases", "Cases that are not settled.", ("state",)),
+    Metric(
+        "gauge",
+        "wasl_triage_oldest_open_case_timestamp_seconds",
+        "When the longest unsettled case was opened, Unix time; 0 when there is none.",
+    ),
+    Metric("gauge", "wasl_triage_queue_cases", "Cases that wait for a person.", ("rank",)),
+    Metric(
+        "counter",
+        "wasl_triage_clocks_missed_total",
+        "Promised times that passed before a person had looked or confirmed.",
+        ("clock", "severity"),
+    ),
+    Metric(
+        "counter",
+        "wasl_triage_requests_repeated_total",
+        "Requests sent again because nothing said that they had arrived.",
+        ("kind",),
+        initial=({"kind": "dispatch"}, {"kind": "referral"}),
+    ),
+    Metric(
+        "counter",
+        "wasl_triage_updates_stale_total",
+        "Updates of dispatches and referrals that were older than what was known.",
+        ("kind",),
+        initial=({"kind": "dispatch"}, {"kind": "referral"}),
+    ),
+    Metric(
+        "counter",
+        "wasl_triage_staff_requests_refused_total",
+        "Requests to the desk that were refused, by why.",
+        ("reason",),
+        initial=tuple({"reason": r} for r in ("no_token", "unknown_token", "role", "law")),
+    ),
+)
+
+
+def record_report(metrics: Metrics, result: str) -> None:
+    metrics.inc("wasl_triage_reports_total", result=result)
+
+
+def record_refused(metrics: Metrics, reason: str) -> None:
+    metrics.inc("wasl_triage_locations_refused_total", reason=reason)
+
+
+def record_decision(metrics: Metrics, action: Action, *, automatic: bool) -> None:
+    by = "country_pack" if automatic else "staff"
+    metrics.inc("wasl_triage_decisions_total", action=action.value, by=by)
+
+
+def record_missed(metrics: Metrics, clock: str, severity: Severity) -> None:
+    metrics.inc("wasl_triage_clocks_missed_total", clock=clock, severity=severity.value)
+
+
+def record_repeated(metrics: Metrics, kind: str) -> None:
+    metrics.inc("wasl_triage_requests_repeated_total", kind=kind)
+
+
+def record_stale(metrics: Metrics, kind: str) -> None:
+    metrics.inc("wasl_triage_updates_stale_total", kind=kind)
+
+
+def record_staff_refused(metrics: Metrics, reason: str) -> None:
+    metrics.inc("wasl_triage_staff_requests_refused_total", reason=reason)

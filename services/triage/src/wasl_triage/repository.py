@@ -1,0 +1,448 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What triage keeps, and the one place that knows how it looks in the database.
+
+A case is one document per item; a report is one document that names its cases, so that thousands
+of reports about one item make no document grow. The audit trail is append-only, in the same commit
+as what it tells, and chained per case: a row that was changed or taken out breaks every later
+hash. No document holds readable text of a person or the address of an item: each is sealed.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from wasl_chassis.store import Collection, Doc, Index
+from wasl_chassis.work import UnitOfWork
+from wasl_schemas.events.common import Ground, GroundKind, Severity
+from wasl_schemas.lifecycle import CaseState, DispatchState, ReferralState
+from wasl_schemas.taxonomy import FourEyes
+
+from wasl_triage.domain.case import Action, Assessment, Case, DecisionRow, DispatchRow, ReferralRow
+
+# Encoders are written by hand: a case is written with every report, and a generic dump costs many
+# times as much. Maps whose keys come from outside become pairs: MongoDB reads dots in names.
+
+
+def _ground(ground: Ground | None) -> list[str] | None:
+    return None if ground is None else [ground.kind.value, ground.ref]
+
+
+def _to_ground(doc: list[str]) -> Ground:
+    return Ground.model_construct(kind=GroundKind(doc[0]), ref=doc[1])
+
+
+def _decision(d: DecisionRow) -> Doc:
+    return {
+        "id": d.id,
+        "action": d.action.value,
+        "category": d.category,
+        "by": d.by,
+        "at": d.at,
+        "round": d.round,
+        "four_eyes": d.four_eyes.value,
+        "ground": _ground(d.ground),
+        "partners": list(d.partners),
+        "authorities": list(d.authorities),
+        "scope": d.scope,
+        "proposal": d.proposal,
+        "advice": d.advice,
+        "close_reason": d.close_reason,
+        "rule": d.rule,
+        "by_legal": d.by_legal,
+        "second_due": d.second_due,
+        "second": d.second,
+        "second_at": d.second_at,
+        "confirmed": d.confirmed,
+    }
+
+
+def _to_decision(doc: Doc) -> DecisionRow:
+    return DecisionRow(
+        **{
+            **doc,
+            "action": Action(doc["action"]),
+            "four_eyes": FourEyes(doc["four_eyes"]),
+            "ground": _to_ground(doc["ground"]) if doc["ground"] else None,
+            "partners": tuple(doc["partners"]),
+            "authorities": tuple(doc["authorities"]),
+        }
+    )
+
+
+def _dispatch(r: DispatchRow) -> Doc:
+    return {
+        "partner": r.partner,
+        "connector": r.connector,
+        "round": r.round,
+        "category": r.category,
+        "severity": r.severity.value,
+        "ground": _ground(r.ground),
+        "scope": r.scope,
+        "language": r.language,
+        "automatic": r.automatic,
+        "requested_at": r.requested_at,
+        "due": r.due,
+        "item": r.item,
+        "state": r.state.value,
+        "version": r.version,
+        "changed_at": r.changed_at,
+    }
+
+
+def _to_dispatch(doc: Doc) -> DispatchRow:
+    return DispatchRow(
+        **{
+            **doc,
+            "severity": Severity(doc["severity"]),
+            "ground": _to_ground(doc["ground"]),
+            "state": DispatchState(doc["state"]),
+        }
+    )
+
+
+def _referral(r: ReferralRow) -> Doc:
+    return {
+        "authority": r.authority,
+        "round": r.round,
+        "category": r.category,
+        "severity": r.severity.value,
+        "ground": _ground(r.ground),
+        "language": r.language,
+        "requested_at": r.requested_at,
+        "due": r.due,
+        "item": r.item,
+        "reports": r.reports,
+        "state": r.state.value,
+        "version": r.version,
+    }
+
+
+def _to_referral(doc: Doc) -> ReferralRow:
+    return ReferralRow(
+        **{
+            **doc,
+            "severity": Severity(doc["severity"]),
+            "ground": _to_ground(doc["ground"]),
+            "state": ReferralState(doc["state"]),
+        }
+    )
+
+
+def _assessment(a: Assessment | None) -> Doc | None:
+    if a is None:
+        return None
+    return {
+        "category": a.category,
+        "confirmed": list(a.confirmed),
+        "dismissed": list(a.dismissed),
+        "by": a.by,
+        "at": a.at,
+        "note": a.note,
+    }
+
+
+def _to_assessment(doc: Doc) -> Assessment:
+    return Assessment(
+        doc["category"],
+        tuple(doc["confirmed"]),
+        tuple(doc["dismissed"]),
+        doc["by"],
+        doc["at"],
+        doc["note"],
+    )
+
+
+def _encode_case(c: Case) -> Doc:
+    return {
+        "platform": c.platform,
+        "kind": c.kind,
+        "item": c.item,
+        "language": c.language,
+        "opened_at": c.opened_at,
+        "round_at": c.round_at,
+        "first_look_due": c.first_look_due,
+        "version": c.version,
+        "state": c.state.value,
+        "severity": c.severity.value,
+        "because": list(c.because),
+        "legal_review": c.legal_review,
+        "category": c.category,
+        "reported": [[k, v] for k, v in c.reported.items()],
+        "facts": [[k, v] for k, v in c.facts.items()],
+        "reports": c.reports,
+        "recent": c.recent,
+        "consent_partner": c.consent_partner,
+        "consent_authority": c.consent_authority,
+        "located": c.located,
+        "has_url": c.has_url,
+        "needs_expansion": c.needs_expansion,
+        "round": c.round,
+        "settled_at": c.settled_at,
+        "close_reason": c.close_reason,
+        "look_pending": c.look_pending,
+        "overdue": c.overdue,
+        "assessment": _assessment(c.assessment),
+        "decisions": [_decision(d) for d in c.decisions],
+        "confirm_due": c.confirm_due,
+        "confirm_overdue": c.confirm_overdue,
+        "dispatches": {k: _dispatch(r) for k, r in c.dispatches.items()},
+        "referrals": {k: _referral(r) for k, r in c.referrals.items()},
+        "claimed_by": c.claimed_by,
+        "claimed_until": c.claimed_until,
+        "attention": list(c.attention),
+        "queued": c.queued,
+        "rank": c.rank,
+        "queue_due": c.queue_due,
+        "resend_at": c.resend_at,
+        "resends": c.resends,
+        "audit_seq": c.audit_seq,
+        "audit_hash": c.audit_hash,
+    }
+
+
+def _decode_case(d: Doc) -> Case:
+    return Case(
+        id=d["_id"],
+        platform=d["platform"],
+        kind=d["kind"],
+        item=d["item"],
+        language=d["language"],
+        opened_at=d["opened_at"],
+        round_at=d["round_at"],
+        first_look_due=d["first_look_due"],
+        version=d["version"],
+        state=CaseState(d["state"]),
+        severity=Severity(d["severity"]),
+        because=tuple(d["because"]),
+        legal_review=d["legal_review"],
+        category=d["category"],
+        reported={k: v for k, v in d["reported"]},  # noqa: C416  pairs, as lists from the database
+        facts={k: v for k, v in d["facts"]},  # noqa: C416
+        reports=d["reports"],
+        recent=list(d["recent"]),
+        consent_partner=d["consent_partner"],
+        consent_authority=d["consent_authority"],
+        located=d["located"],
+        has_url=d["has_url"],
+        needs_expansion=d["needs_expansion"],
+        round=d["round"],
+        settled_at=d["settled_at"],
+        close_reason=d["close_reason"],
+        look_pending=d["look_pending"],
+        overdue=d["overdue"],
+        assessment=_to_assessment(d["assessment"]) if d["assessment"] else None,
+        decisions=[_to_decision(x) for x in d["decisions"]],
+        confirm_due=d["confirm_due"],
+        confirm_overdue=d["confirm_overdue"],
+        dispatches={k: _to_dispatch(x) for k, x in d["dispatches"].items()},
+        referrals={k: _to_referral(x) for k, x in d["referrals"].items()},
+        claimed_by=d["claimed_by"],
+        claimed_until=d["claimed_until"],
+        attention=tuple(d["attention"]),
+        queued=d["queued"],
+        rank=d["rank"],
+        queue_due=d["queue_due"],
+        resend_at=d["resend_at"],
+        resends=d["resends"],
+        audit_seq=d["audit_seq"],
+        audit_hash=d["audit_hash"],
+    )
+
+
+#: ``_id`` is the keyed hash of the item's canonical key: duplicates meet here, and nowhere is
+#: written which item it is.
+CASES: Collection[Case] = Collection(
+    "cases",
+    lambda c: c.id,
+    _encode_case,
+    _decode_case,
+    indexes=(
+        Index((("queued", 1), ("rank", 1), ("queue_due", 1))),
+        Index((("look_pending", 1), ("overdue", 1), ("first_look_due", 1))),
+        Index((("state", 1), ("opened_at", 1))),
+        Index((("confirm_due", 1),)),
+        Index((("resend_at", 1),)),
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One report as the desk knows it. ``content`` is the reporter's, under the report's own key.
+
+    A report withdrawn before it arrived is a row without cases, so that it can never open one.
+    ``awaited``: only a message of its reporter has come so far; the topics keep no common order.
+    """
+
+    id: str
+    received_at: datetime
+    channel: str
+    language: str
+    hint: str
+    category: str | None
+    facts: tuple[str, ...]
+    consent_partner: bool
+    consent_authority: bool
+    cases: tuple[str, ...]
+    content: str | None
+    personal: tuple[str, ...] = ()
+    refused: tuple[str, ...] = ()
+    withdrawn_at: datetime | None = None
+    awaited: bool = False
+
+
+def _encode_report(r: Report) -> Doc:
+    return {
+        "received_at": r.received_at,
+        "channel": r.channel,
+        "language": r.language,
+        "hint": r.hint,
+        "category": r.category,
+        "facts": list(r.facts),
+        "consent_partner": r.consent_partner,
+        "consent_authority": r.consent_authority,
+        "cases": list(r.cases),
+        "content": r.content,
+        "personal": list(r.personal),
+        "refused": list(r.refused),
+        "withdrawn_at": r.withdrawn_at,
+        "awaited": r.awaited,
+    }
+
+
+def _decode_report(d: Doc) -> Report:
+    return Report(
+        d["_id"],
+        d["received_at"],
+        d["channel"],
+        d["language"],
+        d["hint"],
+        d["category"],
+        tuple(d["facts"]),
+        d["consent_partner"],
+        d["consent_authority"],
+        tuple(d["cases"]),
+        d["content"],
+        tuple(d["personal"]),
+        tuple(d["refused"]),
+        d["withdrawn_at"],
+        d["awaited"],
+    )
+
+
+REPORTS: Collection[Report] = Collection(
+    "reports",
+    lambda r: r.id,
+    _encode_report,
+    _decode_report,
+    indexes=(Index((("cases", 1), ("received_at", -1))),),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message of a reporter's thread, sealed with the report's key. ``by``: None: the
+    reporter.
+    """
+
+    id: str
+    report_id: str
+    sent_at: datetime
+    by: str | None
+    question: bool
+    body: str
+
+
+def _encode_message(m: Message) -> Doc:
+    return {
+        "report_id": m.report_id,
+        "sent_at": m.sent_at,
+        "by": m.by,
+        "question": m.question,
+        "body": m.body,
+    }
+
+
+MESSAGES: Collection[Message] = Collection(
+    "messages",
+    lambda m: m.id,
+    _encode_message,
+    lambda d: Message(d["_id"], d["report_id"], d["sent_at"], d["by"], d["question"], d["body"]),
+    indexes=(Index((("report_id", 1), ("sent_at", 1))),),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRow:
+    """Who did what to a case, when and why. ``why`` is a word or a pack id, never free text."""
+
+    case_id: str
+    seq: int
+    at: datetime
+    who: str
+    what: str
+    why: str
+    previous: str
+    hash: str
+
+    @property
+    def id(self) -> str:
+        return f"{self.case_id}|{self.seq:08d}"
+
+
+def _encode_audit(a: AuditRow) -> Doc:
+    return {
+        "case_id": a.case_id,
+        "seq": a.seq,
+        "at": a.at,
+        "who": a.who,
+        "what": a.what,
+        "why": a.why,
+        "previous": a.previous,
+        "hash": a.hash,
+    }
+
+
+AUDIT: Collection[AuditRow] = Collection(
+    "audit",
+    lambda a: a.id,
+    _encode_audit,
+    lambda d: AuditRow(
+        d["case_id"], d["seq"], d["at"], d["who"], d["what"], d["why"], d["previous"], d["hash"]
+    ),
+)
+
+ALL: tuple[Collection[Any], ...] = (CASES, REPORTS, MESSAGES, AUDIT)
+
+
+def _link(row: AuditRow) -> str:
+    """SHA-256 over the row and the hash before it; times as the database keeps them."""
+    at = row.at.isoformat(timespec="milliseconds")
+    told = [row.case_id, row.seq, at, row.who, row.what, row.why, row.previous]
+    return hashlib.sha256(json.dumps(told, separators=(",", ":")).encode()).hexdigest()
+
+
+def audit(uow: UnitOfWork, case: Case, who: str, what: str, why: str = "") -> None:
+    """Append one row to the case's trail. The caller puts the case, which ends the chain."""
+    case.audit_seq += 1
+    row = AuditRow(case.id, case.audit_seq, uow.now(), who, what, why, case.audit_hash, "")
+    row = replace(row, hash=_link(row))
+    uow.put(AUDIT, row)
+    case.audit_hash = row.hash
+
+
+def broken_link(case: Case, rows: list[AuditRow]) -> int | None:
+    """The number of the first row that does not follow from the one before; None if the trail
+    holds.
+
+    ``rows``: all of the case's, in order. A missing last row breaks the link after it.
+    """
+    previous = ""
+    for seq, row in enumerate(rows, 1):
+        link = _link(row)
+        if (row.seq, row.previous, row.hash) != (seq, previous, link) or row.case_id != case.id:
+            return seq
+        previous = link
+    return None if previous == case.audit_hash else len(rows) + 1

@@ -1,0 +1,319 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`make bench`: ratios of one run on one machine. `--peers` adds Celery with Redis.
+
+(a) raw limit  (b) the hub's chain at 1, 2 and 4 triage replicas  (c) the same handlers, one event a
+transaction  (d) intake over HTTP  (e) a dead connector beside a living one  (f) peers.
+The chain: report.submitted → case → dispatch.requested → ledger row, every step durable (majority).
+"""
+
+import argparse
+import asyncio
+import json
+import statistics
+import sys
+import time
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from machine import PACK, ROOT, Cost, Machine, first_to_last, machine, write_json
+from rich.console import Console
+from rich.table import Table
+from wasl_chassis.service import Service
+from wasl_chassis.settings import Settings
+from wasl_schemas import topics
+from wasl_schemas.events.common import Channel, Ground, GroundKind, Severity
+from wasl_schemas.events.dispatch_requested_v1 import DispatchItem, DispatchRequestedV1
+from wasl_schemas.events.report_submitted_v1 import ReportContent, ReportSubmittedV1
+from wasl_schemas.ids import uuid7
+from workload import reports, unique
+
+WORK = ROOT / ".wasl" / "bench"
+OFF = {"reference": {"base_url": "http://127.0.0.1:9", "token": "x" * 32}}
+STAFF = json.dumps([{"name": "bench", "sha256": "0" * 64, "roles": ["analyst"]}])
+say = Console(stderr=True)
+
+
+def seeder(m: Machine) -> Service:
+    """A service that only writes what intake would have written."""
+    env = m.env
+    settings = Settings(
+        KAFKA_BOOTSTRAP_SERVERS=env["KAFKA_BOOTSTRAP_SERVERS"],
+        MONGODB_URI=env["MONGODB_URI"],
+        master_key=env["WASL_MASTER_KEY"],
+        pepper=env["WASL_PEPPER"],
+    )
+    return Service.open(settings, "intake", collections=())
+
+
+async def seed(m: Machine, count: int) -> None:
+    """``count`` report.submitted events in Kafka, their keys in the vault."""
+    service = seeder(m)
+    await service._prepare()
+    uow, pending = service.unit(), 0
+    for report in reports(count):
+        report_id = uuid7()
+        uow.keys.create(report_id)
+        content = ReportContent(locations=(report.url,), narrative=report.text)
+        uow.emit(
+            topics.REPORT_SUBMITTED_V1,
+            ReportSubmittedV1(
+                report_id=report_id,
+                received_at=uow.now(),
+                channel=Channel.WEB,
+                language=report.language,
+                category="csam",
+                content=await uow.keys.seal(report_id, "report.content", content.model_dump_json()),
+            ),
+        )
+        pending += 1
+        if pending == 1000:
+            await service.commit(uow)
+            uow, pending = service.unit(), 0
+    await service.commit(uow)
+    await service.outlet.flush()
+    await service._publisher.stop()
+    await service.store.close()
+
+
+async def raw(count: int) -> dict[str, Any]:
+    async with machine(WORK / "raw") as m:
+        await seed(m, count)
+        m.clock_in()
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, str(Path(__file__).with_name("raw.py")), m.kafka.bootstrap, m.mongo.uri,
+            topics.REPORT_SUBMITTED_V1.name, str(count), stdout=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        out, _ = await process.communicate()
+        return {"per_second": float(out), **costs(m.clock_out(), count)}
+
+
+def costs(cost: Cost, count: int) -> dict[str, Any]:
+    return {
+        "cpu_seconds_per_million": round(cost.total / count * 1e6),
+        "cpu": {k: round(v, 2) for k, v in cost.cpu.items()},
+        "memory_mb": {k: round(v) for k, v in cost.memory.items()},
+    }
+
+
+async def chain(count: int, replicas: int = 1, **env: str) -> dict[str, Any]:
+    """From the first case to the last ledger row, with nothing lost and nothing twice."""
+    goal = unique(count)
+    async with machine(
+        WORK / f"chain-{replicas}-{env.get('WASL_BATCH_MAX_RECORDS', 'batch')}"
+    ) as m:
+        await seed(m, count)
+        # Paused: the ledger row is the end of the chain, no partner takes part.
+        m.database("gateway").connectors.insert_one(
+            {"_id": "reference", "_rev": 1, "paused": True, "since": None, "by": "bench"}
+        )
+        triage, gateway = m.database("triage"), m.database("gateway")
+        for n in range(replicas):
+            m.start(f"triage-{n}", "wasl_triage", WASL_TRIAGE_STAFF=STAFF, **env)
+        m.start(
+            "gateway", "wasl_platform_gateway", "--connector", "reference",
+            WASL_CONNECTOR_CONFIG=json.dumps(OFF["reference"]), **env,
+        )  # fmt: skip
+        m.clock_in()
+
+        def done() -> int:
+            return min(gateway.ledger.estimated_document_count(), goal) + min(
+                triage.reports.estimated_document_count(), count
+            )
+
+        begun, ended = await first_to_last(done, goal + count, alive=m.check)
+        cost = m.clock_out()
+        cases = triage.cases.count_documents({})
+        handled = sum(c["reports"] for c in triage.cases.find({}, {"reports": 1}))
+        rows = gateway.ledger.count_documents({})
+        return {
+            "per_second": count / (ended - begun),
+            "replicas": replicas,
+            "duplicates_leaked": cases - goal + rows - goal,
+            "reports_lost": count - handled,
+            **costs(cost, count),
+        }
+
+
+async def intake(count: int) -> dict[str, Any]:
+    async with machine(WORK / "intake") as m:
+        from wasl_local.servers import free_port
+
+        port = free_port()
+        m.start("intake", "wasl_intake", WASL_INTAKE_PORT=str(port))
+        await m.ready()
+        for size in (500, count):  # the first warms up
+            m.clock_in()
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, str(Path(__file__).with_name("loadgen.py")), str(port), str(size),
+                "64", stdout=asyncio.subprocess.PIPE,
+            )  # fmt: skip
+            out, _ = await process.communicate()
+        result = json.loads(out)
+        stored = m.database("intake").reports.count_documents({})
+        return {**result, "stored": stored, "expected": count + 500, **costs(m.clock_out(), count)}
+
+
+async def neighbours(count: int, dead: bool) -> dict[str, Any]:
+    """Seconds from request to the partner's acceptance behind `webhook`, `reference` dead or alive."""
+    from wasl_local.servers import free_port
+
+    async with machine(WORK / f"neighbours-{dead}") as m:
+        ports = {name: free_port() for name in ("webhook", "reference")}
+        secret = "whsec_" + "YmVuY2hiZW5jaGJlbmNoYmVuY2hiZW5jaGJlbmNo"
+        for name, port in ports.items():
+            if dead and name == "reference":
+                continue
+            m.children[f"partner-{name}"] = _partner(m, name, port, secret)
+        config = {
+            "webhook": {"endpoints": {"default": {"url": f"http://127.0.0.1:{ports['webhook']}/reports", "secret": secret}}},
+            "reference": {"base_url": f"http://127.0.0.1:{ports['reference']}", "token": "t" * 32},
+        }  # fmt: skip
+        for name in ports:
+            m.start(
+                name, "wasl_platform_gateway", "--connector", name,
+                WASL_CONNECTOR_CONFIG=json.dumps(config[name]), WASL_GATEWAY_TEST_SUBMISSIONS="true",
+            )  # fmt: skip
+        await m.ready()
+        service = seeder(m)
+        await service._prepare()
+        partner = {"webhook": "hosting-desk", "reference": "iwf"}
+        for start in range(0, count, 10):
+            uow = service.unit()
+            for n in range(start, start + 10):
+                for connector in ports:
+                    case_id = uuid7()
+                    uow.keys.create(case_id)
+                    item = DispatchItem(
+                        location=f"https://example.net/{n}", platform="web", kind="page"
+                    )
+                    now = uow.now()
+                    uow.emit(
+                        topics.dispatch_requested_v1(connector),
+                        DispatchRequestedV1(
+                            dispatch_id=uuid7(),
+                            case_id=case_id,
+                            connector=connector,
+                            partner=partner[connector],
+                            category="phishing_malware" if connector == "webhook" else "csam",
+                            severity=Severity.HIGH,
+                            ground=Ground(kind=GroundKind.LAW, ref="ma.penal-code.607-3"),
+                            scope="global",
+                            language="en",
+                            automatic=True,
+                            requested_at=now,
+                            due=now + timedelta(hours=1),
+                            item=await uow.keys.seal(case_id, "case.item", item.model_dump_json()),
+                        ),
+                    )
+            await service.commit(uow)
+            await asyncio.sleep(0.05)
+        ledger = m.database("gateway").ledger
+
+        def sent() -> int:
+            return ledger.count_documents({"connector": "webhook", "sent_at": {"$ne": None}})
+
+        await first_to_last(sent, count, timeout=120, every=0.1)
+        delays = sorted(
+            (row["sent_at"] - row["requested_at"]).total_seconds() * 1000
+            for row in ledger.find({"connector": "webhook"}, {"sent_at": 1, "requested_at": 1})
+        )
+        await service._publisher.stop()
+        await service.store.close()
+        return {"p50_ms": delays[len(delays) // 2], "p99_ms": delays[int(len(delays) * 0.99)]}
+
+
+def _partner(m: Machine, name: str, port: int, secret: str) -> Any:
+    from wasl_local.processes import Child
+
+    return Child.start(
+        [sys.executable, "-m", "wasl_local.simulator", "--port", str(port), "--mode", "silent",
+         "--secret", secret, "--token", "t" * 32],
+        log=m.directory / f"partner-{name}.log", env=m.env,
+    )  # fmt: skip
+
+
+async def main(count: int, peers: bool, only: str, rounds: int) -> None:
+    results: dict[str, Any] = {
+        "reports": count,
+        "duplicates": count - unique(count),
+        "pack": PACK.name,
+    }
+    steps: list[tuple[str, str, Any]] = [
+        ("a", "raw", lambda: raw(count)),
+        ("b", "chain", lambda: chain(count)),
+        ("b2", "chain, 2 triage replicas", lambda: chain(count, 2)),
+        ("b4", "chain, 4 triage replicas", lambda: chain(count, 4)),
+        ("c", "naive chain", lambda: chain(max(500, count // 10), WASL_BATCH_MAX_RECORDS="1")),
+        ("d", "intake", lambda: intake(count)),
+        ("e0", "neighbour alive", lambda: neighbours(600, dead=False)),
+        ("e1", "neighbour dead", lambda: neighbours(600, dead=True)),
+    ]
+    if peers:
+        from peers import celery_chain
+
+        steps.append(("f", "Celery + Redis", lambda: celery_chain(count, WORK / "celery")))
+    for key, name, step in steps:
+        if only and key not in only.split(","):
+            continue
+        runs = []
+        for _ in range(rounds):
+            say.print(f"[dim]{name} …[/]")
+            runs.append(await step())
+        runs.sort(key=lambda r: r.get("per_second", r.get("p50_ms", 0)))
+        results[key] = {"name": name, **runs[len(runs) // 2]}
+        if rounds > 1:
+            rates = [r.get("per_second", r.get("p50_ms", 0)) for r in runs]
+            results[key]["spread"] = [rates[0], statistics.median(rates), rates[-1]]
+    show(results)
+    path = ROOT / f"bench-{time.strftime('%Y%m%d-%H%M%S')}.json"
+    write_json(path, results)
+    say.print(f"written to {path.name}")
+
+
+def show(results: dict[str, Any]) -> None:
+    table = Table(
+        "", "what", "per second", "of raw (a)", "CPU s / million", "MB, peak", "lost / twice"
+    )
+    base = results.get("a", {}).get("per_second")
+    for key, row in results.items():
+        if not isinstance(row, dict):
+            continue
+        rate = row.get("per_second")
+        lost = (
+            f"{row['reports_lost']} / {row['duplicates_leaked']}" if "reports_lost" in row else ""
+        )
+        if "stored" in row:
+            lost = f"{row['expected'] - row['stored']} / 0"
+        what = row["name"]
+        if "p99_ms" in row:
+            what += f" (p50 {row['p50_ms']:.1f} ms, p99 {row['p99_ms']:.1f} ms)"
+        table.add_row(
+            key, what, f"{rate:,.0f}" if rate else "", f"{rate / base:.0%}" if rate and base else "",
+            f"{row['cpu_seconds_per_million']:,}" if "cpu_seconds_per_million" in row else "",
+            str(sum(row["memory_mb"].values())) if "memory_mb" in row else "", lost,
+        )  # fmt: skip
+    Console().print(table)
+
+    def ratio(name: str, over: str, under: str, aim: str, field: str = "per_second") -> None:
+        a, b = results.get(over), results.get(under)
+        if a and b:
+            Console().print(f"{name}: {a[field] / b[field]:.2f}  (aim {aim})")
+
+    ratio("chain / raw limit (b/a)", "b", "a", "≥ 0.40")
+    ratio("chain / naive chain (b/c)", "b", "c", "≥ 10")
+    ratio("chain / Celery + Redis (b/f)", "b", "f", "≥ 5")
+    ratio("2 replicas / 1 (b2/b)", "b2", "b", "no loss, no duplicate")
+    ratio("4 replicas / 1 (b4/b)", "b4", "b", "no loss, no duplicate")
+    ratio("p99 beside a dead connector / a living one", "e1", "e0", "≤ 1.05", "p99_ms")
+    ratio("p50 beside a dead connector / a living one", "e1", "e0", "≤ 1.05", "p50_ms")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--reports", type=int, default=20_000)
+    parser.add_argument("--peers", action="store_true")
+    parser.add_argument("--only", default="", help="e.g. a,b,d")
+    parser.add_argument("--rounds", type=int, default=1)
+    args = parser.parse_args()
+    asyncio.run(main(args.reports, args.peers, args.only, args.rounds))

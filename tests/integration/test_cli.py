@@ -127,6 +127,8 @@ def test_topics(mongo_uri, bootstrap, request) -> None:
     assert f"{hub.spec.name}: topic should be there, is missing" in lines
     missing = hub.json("topics", "diff", status=1)
     assert {"topic": hub.dlq, "what": "topic", "wanted": "there", "found": "missing"} in missing
+    result = CliRunner().invoke(build(), ["topics", "apply", "--replication", "9"], env=hub.env)
+    assert (result.exit_code, "with 9 copies" in result.stderr) == (70, True)
     done = hub("topics", "apply").splitlines()
     assert f"created {hub.spec.name}" in done
     assert f"created {hub.dlq}" in done

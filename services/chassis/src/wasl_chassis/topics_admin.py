@@ -12,10 +12,10 @@ from typing import Any, Self
 
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 from wasl_schemas.topics import TopicSpec
 
-from wasl_chassis.failures import Retryable
+from wasl_chassis.failures import Permanent, Retryable
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +123,11 @@ class TopicAdmin:
                 answer = None  # another 'apply' was first
             for row in getattr(answer, "topic_errors", ()):
                 if row[1] not in (0, TopicAlreadyExistsError.errno):
-                    raise Retryable(f"topic {row[0]} could not be created (Kafka error {row[1]})")
+                    raise Permanent(
+                        f"topic {row[0]} could not be created with {replication} copies "
+                        f"({for_code(row[1]).__name__})",
+                        reason="kafka_refused",
+                    )
             done += [f"created {t.name}" for t in missing]
         for drift in drifts:
             topic = by_name[drift.topic]

@@ -105,7 +105,7 @@ class Links:
     def learn(self, member: Membership) -> "Links":
         """The links that also know ``member``; the same object when they already did."""
         held = self.cases.get(member.case_id)
-        if False:
+        if held is not None and held[0] >= member.version:
             return self
         told = {member.case_id: (member.version, member.joined)}
         return Links(self.report_id, {**self.cases, **told})

@@ -6,7 +6,7 @@ from typing import Protocol
 from wasl_chassis.metrics import AGES, Metric
 
 CHANNELS = ("email", "webhook")
-RESULTS = ("sent", "deferred", "failed", "skipped", "ambiguous")
+RESULTS = ("sent", "deferred", "failed", "ambiguous")
 
 METRICS = (
     Metric(

@@ -37,7 +37,7 @@ NOTIFICATIONS = Collection.of(
     "notification_id",
     (Index((("channel", 1), ("due_at", 1))), _FORGET),
 )
-REFERRALS = Collection.of("referrals", Referral, "referral_id", (_DUE,))
+REFERRALS = Collection.of("referrals", Referral, "referral_id", (_DUE, Index((("state", 1),))))
 STATISTICS = Collection.of("statistics", Statistics, "window_id", (_DUE, _FORGET))
 COLLECTIONS = (JOURNAL, UNREAD, REPORTERS, LINKS, NOTIFICATIONS, REFERRALS, STATISTICS)
 

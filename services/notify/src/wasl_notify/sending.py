@@ -22,7 +22,7 @@ from wasl_schemas import topics
 from wasl_schemas.country_pack import CountryPack
 from wasl_schemas.events.notification_updated_v1 import NotificationUpdatedV1
 from wasl_schemas.ids import uuid7
-from wasl_schemas.lifecycle import NOTIFICATION, NotificationState
+from wasl_schemas.lifecycle import NOTIFICATION
 
 from wasl_notify import metrics
 from wasl_notify.domain.channels import Channels
@@ -108,6 +108,7 @@ class Mailing:
         self._channels = channels
         self._quiet = quiet
         self._breaker = Breaker()
+        metrics.record_relay(hub.metrics, up=True)
 
     async def turn(self) -> bool:
         """Send what is due over one session. True when there may be more."""
@@ -385,5 +386,5 @@ class Posting:
 async def gauges(hub: Hub) -> None:
     """How much waits; one count each."""
     for channel in metrics.CHANNELS:
-        where = {"channel": channel, "state": NotificationState.PENDING.value}
+        where = {"channel": channel, "due_at": {"$ne": None}}
         metrics.record_pending(hub.metrics, channel, await hub.store.count(NOTIFICATIONS, where))

@@ -73,11 +73,11 @@ $(addprefix failure-,$(FAILURES)): failure-%: setup
 
 .PHONY: bench
 bench: setup ## Measure the chain against the raw limit and the naive chain
-	$(BIN)/python -m tests.bench
+	$(BIN)/python tests/bench/run.py
 
 .PHONY: bench-peers
 bench-peers: setup ## The same work on Celery and Redis (needs redis-server)
-	$(BIN)/python -m tests.bench --peers
+	$(BIN)/python tests/bench/run.py --peers
 
 ##@ Change it
 .PHONY: check
@@ -87,6 +87,7 @@ check: setup ## Lint, format, types, layers, generated files; what CI runs first
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m wasl_schemas.generate --check
+	$(BIN)/python -m wasl_local.reference --check
 	@if docker compose version >/dev/null 2>&1; then docker compose --profile demo config -q; fi
 
 .PHONY: fix
@@ -97,6 +98,7 @@ fix: setup ## Let ruff repair what it can
 .PHONY: schemas
 schemas: setup ## Write the generated schemas and documents again
 	$(BIN)/python -m wasl_schemas.generate
+	$(BIN)/python -m wasl_local.reference
 
 .PHONY: lock
 lock: setup ## Resolve the newest versions and pin them; the files name no registry
@@ -109,8 +111,8 @@ lock: setup ## Resolve the newest versions and pin them; the files name no regis
 COMPOSE := docker compose
 
 .PHONY: secrets
-secrets: ## Make the secret files of the compose stack in .wasl/secrets, once
-	@deploy/docker/make-secrets .wasl/secrets
+secrets: ## Make the secret files of the compose stack in .wasl/compose, once
+	@deploy/docker/make-secrets .wasl/compose
 
 .PHONY: up
 up: secrets ## Build the image and start the compose stack

@@ -16,6 +16,7 @@ from typing import Any
 
 import httpx
 from hub import Hub
+from kit import until
 
 #: What each kind of report says and which partners the country pack sends it to by itself.
 KINDS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
@@ -76,6 +77,13 @@ class Load:
             self._items.append((item, kind))
         asked = self.mail_every and number % self.mail_every == 0
         return item, kind, f"{self._tag}-{number}@example.org" if asked else None
+
+    async def all_sent(self) -> None:
+        """Wait until everything is accepted."""
+        await until(self._complete, PATIENCE)
+
+    async def _complete(self) -> bool:
+        return len(self.sent) == self.count
 
     async def one(self, http: httpx.AsyncClient, number: int) -> Sent:
         """Send one report until it is accepted."""

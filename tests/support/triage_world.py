@@ -45,6 +45,19 @@ LEA = Person(name="legal-1", roles=frozenset({Role.LEGAL_REVIEWER}))
 SUE = Person(name="supervisor-1", roles=frozenset({Role.SUPERVISOR}))
 
 
+def _plain(value: Any) -> None:
+    """Only what BSON has of its own: an enum or a tuple would come back as something else."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            assert type(key) is str, key
+            _plain(inner)
+    elif type(value) is list:
+        for inner in value:
+            _plain(inner)
+    else:
+        assert type(value) in (str, int, float, bool, datetime, type(None)), value
+
+
 class Hub:
     """The part of the chassis' service that triage uses."""
 
@@ -58,7 +71,12 @@ class Hub:
         return UnitOfWork(self.store, self.clock, "/wasl/triage", self.vault)
 
     async def commit(self, uow: UnitOfWork) -> None:
-        await self.store.commit(uow.changes())
+        changes = uow.changes()
+        for docs in changes.inserts.values():
+            _plain(docs)
+        for rows in changes.replaces.values():
+            _plain([doc for _, _, doc in rows])
+        await self.store.commit(changes)
 
     async def transact(self, work: Callable[[UnitOfWork], Awaitable[T]]) -> T:
         for _ in range(8):

@@ -142,6 +142,8 @@ CASE: Machine[CaseState] = Machine(
             _C.CLOSED,
             (Actor.ANALYST, Actor.REPORTER),
         ),
+        # A case that was only referred has no partner whose answer could end it.
+        ((_C.IN_PROGRESS, _C.UNRESOLVED), "close", _C.CLOSED, _ANALYST),
         ((_C.IN_PROGRESS, _C.UNRESOLVED), "resolve", _C.RESOLVED, (Actor.GATEWAY,)),
         ((_C.IN_PROGRESS,), "give_up", _C.UNRESOLVED, (Actor.GATEWAY,)),
         (

@@ -20,7 +20,7 @@ CASES = [f"case-{n:08}" for n in range(8)]
 
 @pytest.fixture
 async def hooks():
-    hooks = Hooks(timeout=0.5)
+    hooks = Hooks(timeout=1)
     yield hooks
     await hooks.close()
 

@@ -16,6 +16,7 @@ from wasl_chassis.failures import Retryable
 from wasl_notify.domain.mail import compose, usable
 from wasl_notify.outside import Attempt, ChannelAway, Result
 from wasl_notify.outside.relay import Relay, RelayConfig
+from wasl_notify.sending import gauges
 from wasl_schemas import topics
 from wasl_schemas.lifecycle import NotificationState
 
@@ -23,11 +24,11 @@ CASE, REPORT = "case-aaaaaaaa", "report-mail-01"
 
 
 def relay_to(box, **changes):
-    config = {"starttls": "never", "sender": "info@example.org", "timeout": 2, **changes}
+    config = {"starttls": "never", "sender": "info@example.org", "timeout": 10, **changes}
     return Relay(RelayConfig("127.0.0.1", box.port, **config))
 
 
-async def with_news(world, language="fr", address="one@example.org", report=REPORT):
+async def with_news(world, address="one@example.org", report=REPORT, language="fr"):
     await world.feed(await world.submitted(report, address, language=language))
     await world.feed(world.opened(f"{CASE}-{report}", report))
     await world.feed(world.updated(f"{CASE}-{report}", 2, "decided"))
@@ -45,7 +46,7 @@ def result(world, name, template="news"):
 async def test_what_arrives(world, smtp, canary, language, caplog):
     caplog.set_level("DEBUG")
     box = smtp()
-    await with_news(world, language)
+    await with_news(world, language=language)
     await world.mailing(relay_to(box)).turn()
     (mail,) = box.mail
     pack = world.pack
@@ -158,9 +159,9 @@ async def test_refused_fails_and_the_others_go_out(world, smtp):
 
 async def test_slow_relay_is_ambiguous_and_repeated_under_the_same_id(world, smtp):
     box = smtp()
-    box.delay = 1.0
+    box.delay = 3.0
     await with_news(world)
-    await world.mailing(relay_to(box, timeout=0.2)).turn()
+    await world.mailing(relay_to(box, timeout=1)).turn()
     (message,) = world.notifications
     assert message.reason == "connection_lost"
     assert message.sending_since is not None
@@ -210,6 +211,7 @@ async def test_relay_away_touches_no_message_and_recovers(world, smtp):
     assert world.metrics.value("wasl_notify_mail_relay_up") == 1
 
 
+@pytest.mark.filterwarnings("ignore:Requiring AUTH")
 async def test_rejected_credentials_and_senders_wait_for_the_operator(world, smtp):
     def refuse(server, session, envelope, mechanism, data):
         return AuthResult(success=False, handled=False)
@@ -380,6 +382,34 @@ async def test_a_holder_whose_lease_ran_out_does_not_undo_the_next(world, memory
     await slow.turn()
     assert world.notifications[0].state is NotificationState.SENT
     assert len(relay.mail) == 1
+
+
+async def test_what_is_not_sent_in_this_turn_is_given_back(world, memory_relay):
+    relay = memory_relay(world.clock)
+    for n in range(4):
+        await with_news(world, f"{n}@example.org", f"report-mail-{n:02}")
+    await gauges(world)
+    assert world.metrics.value("wasl_notify_pending", channel="email") == 4
+    mailing, send = world.mailing(relay), relay.send
+
+    async def slow(message, to):
+        world.advance(seconds=3)
+        return await send(message, to)
+
+    async def last(message, to):
+        world.stopping = True
+        return await send(message, to)
+
+    relay.send = slow
+    assert await mailing.turn()  # more to do, after the loop has shown that it lives
+    assert len(relay.mail) == 2
+    assert [n.lease for n in world.notifications] == [None] * 4
+    relay.send = last
+    assert not await mailing.turn()
+    assert len(relay.mail) == 3
+    assert [n.lease for n in world.notifications] == [None] * 4
+    await gauges(world)
+    assert world.metrics.value("wasl_notify_pending", channel="email") == 1
 
 
 async def test_two_replicas_send_one_mail(make_world, yielding_store, smtp):

@@ -34,7 +34,7 @@ SCHEMA_FILE = Path(wasl_notify.__file__).parents[2] / "referral-package-v0.schem
 
 @pytest.fixture
 async def hooks():
-    hooks = Hooks(timeout=0.5)
+    hooks = Hooks(timeout=1)
     yield hooks
     await hooks.close()
 

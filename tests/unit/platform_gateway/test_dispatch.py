@@ -448,6 +448,7 @@ async def test_the_circuit_opens_probes_and_closes(kit, partner):
     await gateway.run()
     assert len(partner.calls) == 5, "the sixth call is not made"
     assert gateway.lane().open_until == gateway.clock.now() + timedelta(seconds=5)
+    await gateway.dispatcher.measure()
     assert gateway.hub.metrics.value(
         "wasl_connector_circuit_open", connector="fake", partner="acme"
     )
@@ -463,6 +464,7 @@ async def test_the_circuit_opens_probes_and_closes(kit, partner):
     assert gateway.lane().clean
     await gateway.run_for(40)
     assert gateway.states() == {"sent": 30}
+    await gateway.dispatcher.measure()
     assert not gateway.hub.metrics.value(
         "wasl_connector_circuit_open", connector="fake", partner="acme"
     )
@@ -564,6 +566,7 @@ async def test_a_paused_connector_takes_requests_and_sends_nothing(gateway, part
     assert partner.calls == []
     (line,) = await overview(gateway.store, ["fake"])
     assert (line.paused, line.by, line.pending) == (True, "operator", 1)
+    await gateway.dispatcher.measure()
     assert gateway.hub.metrics.value("wasl_connector_paused", connector="fake") == 1
     await resume(gateway.store, "fake", by="operator", now=now)
     await gateway.run()

@@ -448,6 +448,34 @@ async def test_closing_takes_a_waiting_proposal_back(world: World) -> None:
     assert world.dispatched() == []
 
 
+async def test_a_case_in_progress_is_closed_when_nobody_is_waited_for(world: World) -> None:
+    await world.arrives(PAGE, category="csam")  # leaves at once, to be confirmed by a person
+    case = await world.held(ANA)
+    with pytest.raises(Refused, match="partner"):
+        await world.desk.decide(ANA, case.id, CLOSE)
+    await world.deliver(world.answer(case.id, "iwf", 1, DispatchState.REFUSED))
+    assert world.case().state is CaseState.UNRESOLVED
+    with pytest.raises(Refused, match="Another person"):
+        await world.desk.decide(ANA, case.id, CLOSE)
+    yes = Confirmation(decision_id=world.case().pending()[0].id, confirm=True)
+    await world.desk.second_look(ANA, case.id, yes)
+    assert (await world.desk.decide(ANA, case.id, CLOSE)).state is CaseState.CLOSED
+
+
+async def test_a_case_that_was_only_referred_is_closed_by_a_person(world: World) -> None:
+    case = await _assessed(world, "trafficking")
+    refer = Proposal(
+        action=Action.REFER, reason="x", ground=_law("ma.penal-code.448-1"), authorities=("dgsn",)
+    )
+    case = await world.desk.decide(ANA, case.id, refer)
+    await world.desk.claim(BEA, case.id)
+    yes = Confirmation(decision_id=case.pending()[0].id, confirm=True)
+    await world.desk.second_look(BEA, case.id, yes)
+    done = CLOSE.model_copy(update={"close_reason": CloseReason.ADVISED})
+    case = await world.desk.decide(BEA, case.id, done)
+    assert (case.state, case.queued, case.resend_at) == (CaseState.CLOSED, False, None)
+
+
 async def test_a_reopened_case_asks_again_under_a_new_id(world: World) -> None:
     case = await _assessed(world, "scam_fraud")
     await world.desk.decide(ANA, case.id, FRAUD)

@@ -321,7 +321,7 @@ async def test_a_message_of_a_withdrawn_report_is_dropped(world: World) -> None:
     message = await world.message(report_id, "x")
     await world.deliver(await world.withdrawal(report_id))
     assert await world.deliver(message) == [Outcome.STALE]
-    assert "messages" not in world.hub.store.docs
+    assert not world.hub.store.docs.get("messages")
 
 
 # -- answers ---------------------------------------------------------------------------------------

@@ -265,10 +265,11 @@ BAD_BODIES: list[tuple[str, bytes, int, str]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("verb", "body", "status", "field"), BAD_BODIES)
+@pytest.mark.parametrize("bad", BAD_BODIES)
 async def test_bad_input_is_named_and_changes_nothing(
-    world: World, ana: Caller, verb: str, body: bytes, status: int, field: str
+    world: World, ana: Caller, bad: tuple[str, bytes, int, str]
 ) -> None:
+    verb, body, status, field = bad
     case_id = await _open(world)
     await ana.post(f"/cases/{case_id}/claim", {})
     before = world.hub.store.docs["cases"][case_id]

@@ -106,6 +106,7 @@ def test_hostile_length_is_cut_and_does_not_explode(filler: str) -> None:
         "بغيت نموت",
         "ma bghitch n3ich",
         "elle se scarifie",
+        "لا أريد أن أعيش",
     ],
 )
 def test_a_cry_for_help_is_heard(text: str) -> None:

@@ -198,6 +198,8 @@ class EmbeddedMongo(Server):
             "--wiredTigerCacheSizeGB", "0.5", "--oplogSize", "512",
             "--setParameter", "diagnosticDataCollectionEnabled=false",
             "--setParameter", "shutdownTimeoutMillisForSignaledShutdown=100",
+            # What a killed process was committing holds its documents for at most so long and half.
+            "--setParameter", "transactionLifetimeLimitSeconds=5",
         ]  # fmt: skip
 
     def _prepare(self) -> None:

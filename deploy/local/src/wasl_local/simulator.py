@@ -112,6 +112,7 @@ class Partner:
     rejected: int = 0
     callbacks_failed: int = 0
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    _sending: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(8))
     _http: httpx.AsyncClient | None = None
 
     def mode_for(self, key: str) -> Mode:
@@ -183,12 +184,13 @@ class Partner:
     async def _send(self, message: str, body: bytes) -> None:
         """Deliver one callback; tries again for about a minute."""
         if self._http is None:
-            self._http = httpx.AsyncClient(timeout=5, trust_env=False)
+            self._http = httpx.AsyncClient(timeout=10, trust_env=False)
         for attempt in range(9):
             headers = {**sign(self.secret, message, body), "content-type": "application/json"}
             try:
                 url = self.callback_url or ""
-                answer = await self._http.post(url, content=body, headers=headers)
+                async with self._sending:
+                    answer = await self._http.post(url, content=body, headers=headers)
                 delivered = answer.is_success
             except httpx.HTTPError:
                 delivered = False  # the gateway is away: that is what the next attempt is for

@@ -95,7 +95,8 @@ class Joiner:
             await uow.load(UNREAD, ids)
             for page_id in ids:
                 unread = await uow.get(UNREAD, page_id)
-                if unread is not None and unread.lease == token:
+                # Who deletes it counts it; another holder may have been first.
+                if unread is not None:
                     await self._count(uow, unread.tally)
                     await uow.delete(UNREAD, page_id)
 

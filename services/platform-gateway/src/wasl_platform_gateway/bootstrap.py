@@ -47,7 +47,7 @@ def build(settings: GatewaySettings) -> Service:
     )
     client = http.client(
         timeout=settings.gateway_call_timeout_seconds,
-        connections=settings.gateway_concurrency * 2,
+        keepalive=settings.gateway_concurrency,
         proxy=settings.gateway_proxy,
     )
     door = Door(

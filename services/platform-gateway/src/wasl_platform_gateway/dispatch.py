@@ -83,7 +83,7 @@ class Tuning:
     """``batch``: rows of one transaction. ``concurrency``: calls of one lane at once."""
 
     batch: int = 200
-    concurrency: int = 32
+    concurrency: int = 16
     test_submissions: bool = False
     breaker: Breaker = field(default_factory=Breaker)
     #: From the last call's time limit to the stored result.
@@ -169,24 +169,27 @@ class Dispatcher:
 
     async def tick(self) -> None:
         """Start a task for every lane without one. Raises what ended a lane's task."""
-        control = await control_of(self._hub.store, self._door.name)
-        self._paused = control.paused
-        record_paused(self._hub.metrics, self._door.name, paused=control.paused)
         ended = [partner for partner, task in self._tasks.items() if task.done()]
         errors = [e for e in (self._tasks.pop(p).exception() for p in ended) if e is not None]
-        if not self._idle():
-            for doc in await self._hub.store.find(LANES, {"connector": self._door.name}):
-                lane = LANES.decode(doc)
-                record_circuit(
-                    self._hub.metrics,
-                    lane.connector,
-                    lane.partner,
-                    is_open=lane.open_until is not None,
-                )
-                if lane.partner not in self._tasks:
-                    self._tasks[lane.partner] = asyncio.create_task(self.run_lane(lane.partner))
+        if await self._anything_due():
+            self._paused = (await control_of(self._hub.store, self._door.name)).paused
+            if not self._idle():
+                for partner in await self._lanes_to_work():
+                    self._tasks[partner] = asyncio.create_task(self.run_lane(partner))
         if errors:
             raise errors[0]
+
+    async def _anything_due(self) -> bool:
+        """The one query of a quiet gateway."""
+        due = {"connector": self._door.name, "due_at": {"$lte": self._hub.clock.now()}}
+        return bool(await self._hub.store.find(LEDGER, due, limit=1))
+
+    async def _lanes_to_work(self) -> list[str]:
+        """Partners without a task whose lane is not shut; a shut one only stops waiting for answers."""
+        now, asks = self._hub.clock.now(), self._plan.poll_seconds is not None
+        docs = await self._hub.store.find(LANES, {"connector": self._door.name})
+        lanes = [lane for lane in map(LANES.decode, docs) if lane.partner not in self._tasks]
+        return [x.partner for x in lanes if not asks or x.allowance(1, now, self._rate) > 0]
 
     async def drain(self) -> None:
         """Wait until what was called is stored. Call after ``stopping`` turned true."""
@@ -201,8 +204,14 @@ class Dispatcher:
                 return
 
     async def measure(self) -> None:
-        """Refresh the gauges of the backlog."""
+        """Refresh the gauges of the backlog, the switch and the circuits."""
         store, name = self._hub.store, self._door.name
+        control = await control_of(store, name)
+        record_paused(self._hub.metrics, name, paused=control.paused)
+        for doc in await store.find(LANES, {"connector": name}):
+            lane = LANES.decode(doc)
+            shut = lane.open_until is not None
+            record_circuit(self._hub.metrics, name, lane.partner, is_open=shut)
         waiting = {"connector": name, "state": DispatchState.REQUESTED.value}
         in_doubt = {"connector": name, "state": DispatchState.AMBIGUOUS.value}
         oldest = await by_state(store, name, DispatchState.REQUESTED, limit=1)

@@ -58,6 +58,7 @@ LEDGER: Collection[Dispatch] = Collection.of(
         Index((("connector", 1), ("partner", 1), ("state", 1), ("due_at", 1))),
         Index((("connector", 1), ("state", 1), ("requested_at", 1))),
         Index((("connector", 1), ("reference", 1))),
+        Index((("connector", 1), ("due_at", 1))),
     ),
 )
 LANES: Collection[Lane] = Collection.of("lanes", Lane, "lane_id", (Index((("connector", 1),)),))

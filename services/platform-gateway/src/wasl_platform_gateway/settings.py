@@ -27,7 +27,7 @@ class GatewaySettings(Settings):
     )
     gateway_call_timeout_seconds: float = Field(default=10, gt=0, le=120)
     gateway_concurrency: int = Field(
-        default=32, ge=1, le=512, description="Calls at once, for each partner"
+        default=16, ge=1, le=512, description="Calls at once, for each partner"
     )
     gateway_batch: int = Field(default=200, ge=1, le=2000, description="Rows of one transaction")
     gateway_no_reply_after_seconds: float | None = Field(

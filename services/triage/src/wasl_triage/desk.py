@@ -22,7 +22,7 @@ from wasl_schemas.events.dispatch_requested_v1 import DispatchItem
 from wasl_schemas.events.report_submitted_v1 import ReportContent
 from wasl_schemas.events.staff_message_sent_v1 import StaffMessageSentV1
 from wasl_schemas.ids import ReportId, uuid7
-from wasl_schemas.lifecycle import CASE, CaseState
+from wasl_schemas.lifecycle import CASE, DISPATCH, CaseState
 from wasl_schemas.taxonomy import FourEyes, Signal
 
 from wasl_triage import metrics as measure
@@ -547,7 +547,7 @@ class Desk:
             scope=self._scope(uow, case, proposal),
             proposal=await uow.keys.seal(case.id, NOTE, proposal.model_dump_json()),
             advice=proposal.advice,
-            close_reason=proposal.close_reason,
+            close_reason=proposal.close_reason.value if proposal.close_reason else None,
             by_legal=Role.LEGAL_REVIEWER in person.roles,
         )
 
@@ -563,9 +563,18 @@ class Desk:
 
     def _end(self, uow: UnitOfWork, case: Case, proposal: Proposal) -> None:
         reason = proposal.close_reason.value if proposal.close_reason else "advised"
-        if case.state is CaseState.SECOND_LOOK:
-            for row in case.pending():
-                row.confirmed = False
+        if any(r.state not in DISPATCH.settled for r in case.dispatches.values()):
+            raise Refused(
+                "A partner still has to answer about this case",
+                "Wait for the answer, or until it counts as no reply; then close the case.",
+            )
+        for row in case.pending():
+            if row.four_eyes not in _BEFORE:
+                raise Refused(
+                    "Another person still has to look at what was sent",
+                    "Let somebody else confirm or reject it; then close the case.",
+                )
+            row.confirmed = False  # a proposal that is taken back
         case.move("close", uow.now())
         case.end(reason)
         announce(uow, case, CaseChange.CLOSED, advice=proposal.advice, reason=reason)

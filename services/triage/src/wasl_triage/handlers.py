@@ -176,7 +176,7 @@ class TriageHandlers:
         return Reading(
             items=tuple((self.case_id(item), item) for item in items.values()),
             refused=tuple(refused),
-            facts=tuple(sorted(facts)),
+            facts=tuple(sorted(fact.value for fact in facts)),
             hint=signals.language_hint(content.narrative).tag,
             personal=signals.kinds(found),
         )
@@ -190,9 +190,7 @@ class TriageHandlers:
             uow.keys.create(case_id)
         elif key.wrapped is None:
             raise Permanent("the case of this item was erased", reason="case_erased")
-        what = DispatchItem.model_construct(
-            location=item.location, platform=item.platform, kind=item.kind
-        )
+        what = DispatchItem(location=item.location, platform=item.platform, kind=item.kind)
         case = Case(
             id=case_id,
             platform=item.platform,

@@ -39,17 +39,19 @@ _NOT_YET = frozenset({408, 421, 425, 500, 501, 502, 503, 505, 507, 508, 511})
 def client(
     *,
     timeout: float = 10.0,
-    connections: int = 64,
+    keepalive: int = 16,
     transport: httpx.AsyncBaseTransport | None = None,
     proxy: str | None = None,
 ) -> httpx.AsyncClient:
     """The client the gateway lends to a connector. ``timeout``: seconds for each phase.
 
+    ``keepalive``: idle connections kept; each costs a system call with every request.
     Ignores proxy and netrc settings of the environment: ``proxy`` is how to send all through one.
     """
     return httpx.AsyncClient(
         timeout=httpx.Timeout(timeout, connect=min(timeout, 5.0)),
-        limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
+        # Callers bound how many calls they make; waiting for a connection would look like a fault.
+        limits=httpx.Limits(max_connections=None, max_keepalive_connections=keepalive),
         follow_redirects=False,
         trust_env=False,
         transport=transport,

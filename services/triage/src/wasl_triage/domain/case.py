@@ -249,7 +249,7 @@ class Case:
         assessed = self.assessment.category if self.assessment else None
         weight = scales.weigh(self.reported, self.signals(scales), assessed)
         moved = weight.severity is not self.severity
-        if self.look_pending and weight.severity.rank > self.severity.rank:
+        if self.version and self.look_pending and weight.severity.rank > self.severity.rank:
             due = clocks.hastened(pack, self.first_look_due, weight.severity, now)
             if due < self.first_look_due:
                 self.first_look_due, self.overdue = due, False

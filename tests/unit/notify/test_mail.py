@@ -105,6 +105,46 @@ async def test_ten_causes_are_one_mail_and_the_next_waits(world, smtp):
     assert len({m["Message-ID"] for m in box.mail}) == 2
 
 
+async def test_news_during_the_sending_is_another_mail(world, memory_relay):
+    relay = memory_relay(world.clock)
+    mailing, send = world.mailing(relay), relay.send
+    await with_news(world)
+
+    async def meanwhile(message, to):
+        relay.send = send
+        await world.feed(world.updated(f"{CASE}-{REPORT}", 3, "outcome"))
+        await world.join()
+        return await send(message, to)
+
+    relay.send = meanwhile
+    await mailing.turn()
+    assert len(relay.mail) == 1
+    world.advance(minutes=16)
+    await mailing.turn()
+    assert len({message_id for _, _, message_id in relay.mail}) == 2
+
+
+async def test_a_cause_told_before_is_not_told_again(world, memory_relay):
+    relay = memory_relay(world.clock)
+    mailing = world.mailing(relay)
+    await with_news(world)
+    await mailing.turn()
+    await world.feed(world.updated(f"{CASE}-{REPORT}", 2, "decided"))
+    await world.join()
+    world.advance(days=1)
+    await mailing.turn()
+    assert (len(world.notifications), len(relay.mail)) == (1, 1)
+
+
+async def test_a_message_that_failed_takes_in_no_news(world, memory_relay):
+    relay = memory_relay(world.clock)
+    await with_news(world, address="no address")
+    await world.mailing(relay).turn()
+    await world.feed(world.updated(f"{CASE}-{REPORT}", 3, "outcome"))
+    await world.join()
+    assert [n.state.value for n in world.notifications] == ["failed", "pending"]
+
+
 async def test_deferred_is_tried_again_as_the_same_mail(world, smtp):
     box = smtp()
     box.script = ["451 later", "452 full"]

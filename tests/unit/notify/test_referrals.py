@@ -71,7 +71,7 @@ async def a_case(world):
     await world.feed(await world.submitted(REPORT, "one@example.org"))
     await world.feed(world.opened(CASE, REPORT), world.opened("case-bbbbbbbb", REPORT))
     world.advance(minutes=5)
-    await world.feed(world.updated(CASE, 2, "decided"))
+    await world.feed(world.updated(CASE, 2, "decided"), world.updated("case-bbbbbbbb", 2, "closed"))
     await world.feed(world.dispatched(CASE, "dispatch-aaaa", "sent"))
 
 

@@ -182,10 +182,10 @@ class Partner:
             await self._send(*messages[0])
 
     async def _send(self, message: str, body: bytes) -> None:
-        """Deliver one callback; tries again for about a minute."""
+        """Deliver one callback; tries again for some five minutes."""
         if self._http is None:
             self._http = httpx.AsyncClient(timeout=10, trust_env=False)
-        for attempt in range(9):
+        for attempt in range(70):
             headers = {**sign(self.secret, message, body), "content-type": "application/json"}
             try:
                 url = self.callback_url or ""
@@ -196,7 +196,7 @@ class Partner:
                 delivered = False  # the gateway is away: that is what the next attempt is for
             if delivered:
                 return
-            await asyncio.sleep(min(0.25 * 2**attempt, 15) * (0.5 + random.random() / 2))
+            await asyncio.sleep(min(0.25 * 2**attempt, 5) * (0.5 + random.random() / 2))
         self.callbacks_failed += 1
 
     async def close(self) -> None:

@@ -9,7 +9,7 @@ request costs one request. The queue is bounded: beyond it callers are told at o
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from wasl_chassis.failures import Failure, Overloaded, Retryable
+from wasl_chassis.failures import Conflict, Failure, Overloaded, Retryable
 from wasl_chassis.store import Changes
 
 
@@ -47,7 +47,7 @@ class Batcher:
             try:
                 await self._commit(merged)
             except Failure as error:
-                if isinstance(error, Retryable) and error.reason != "conflict":
+                if isinstance(error, Retryable) and not isinstance(error, Conflict):
                     self._settle(batch, error)
                 else:
                     await self._one_by_one(batch)

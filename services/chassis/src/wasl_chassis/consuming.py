@@ -21,7 +21,16 @@ from wasl_schemas.envelope import Event
 from wasl_schemas.topics import TopicSpec
 
 from wasl_chassis.clock import Clock
-from wasl_chassis.failures import Conflict, Failure, Outcome, Permanent, Poison, Retryable, Systemic
+from wasl_chassis.failures import (
+    Conflict,
+    Failure,
+    Locked,
+    Outcome,
+    Permanent,
+    Poison,
+    Retryable,
+    Systemic,
+)
 from wasl_chassis.metrics import AGES, Metric, Metrics
 from wasl_chassis.outbox import DeadLetters, Outlet
 from wasl_chassis.settings import Settings
@@ -243,10 +252,15 @@ class Consumer:
     async def _until_stored(self, items: Sequence[_Item]) -> None:
         """Attempt until it is stored; wait out conflicts and dependencies that are away."""
         low, high = self.BACKOFF
-        delay, waited, conflicts = low, 0.0, 0
+        delay, lock, waited, conflicts = low, low, 0.0, 0
         while True:
             try:
                 await self._attempt(items)
+            except Locked:
+                # Usually for milliseconds; after a kill -9 until the server ends the transaction.
+                pause = random.uniform(0, lock)  # noqa: S311
+                lock = min(lock * 2, 1.0)
+                self._count_all(items, Outcome.RETRIED)
             except Conflict as error:
                 # Another replica was first; its commit is already there, so try again soon. Without
                 # end it is no race but a handler that writes what it has not read.

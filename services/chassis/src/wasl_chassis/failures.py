@@ -37,6 +37,14 @@ class Conflict(Retryable):
     reason = "conflict"
 
 
+class Locked(Conflict):
+    """A transaction that has not ended holds a document: of another replica, or of a process that died
+    in it. It ends, or the server ends it; so this passes by itself.
+    """
+
+    reason = "locked"
+
+
 class Permanent(Failure):
     """This event can never succeed: dead-letter it with its original bytes."""
 

@@ -40,7 +40,7 @@ from pymongo.read_concern import ReadConcern
 from pymongo.read_preferences import ReadPreference
 from pymongo.write_concern import WriteConcern
 
-from wasl_chassis.failures import Conflict, Failure, Permanent, Retryable
+from wasl_chassis.failures import Conflict, Failure, Locked, Permanent, Retryable
 from wasl_chassis.settings import SettingsError
 from wasl_chassis.store import Changes, Collection, Doc, Index, OutboxRow
 
@@ -96,7 +96,9 @@ def _failure(error: PyMongoError) -> Failure:
         return Conflict("a document with this _id or unique key exists")
     if isinstance(error, BulkWriteError):
         codes = {e.get("code") for e in error.details.get("writeErrors", ())}
-        if codes and codes <= {_WRITE_CONFLICT, _DUPLICATE}:
+        if _WRITE_CONFLICT in codes and codes <= {_WRITE_CONFLICT, _DUPLICATE}:
+            return Locked("a transaction under way holds a document")
+        if codes == {_DUPLICATE}:
             return Conflict("a document with this _id or unique key exists")
         if codes & _RETRY_CODES or error.has_error_label("TransientTransactionError"):
             return Retryable(name)
@@ -106,8 +108,10 @@ def _failure(error: PyMongoError) -> Failure:
     if isinstance(error, _AWAY):
         return Retryable(name)
     if isinstance(error, OperationFailure):
-        if error.code in (_WRITE_CONFLICT, _DUPLICATE):
-            return Conflict("somebody else wrote the same document")
+        if error.code == _WRITE_CONFLICT:
+            return Locked("a transaction under way holds a document")
+        if error.code == _DUPLICATE:
+            return Conflict("a document with this _id or unique key exists")
         if error.code in _RETRY_CODES or error.has_error_label("TransientTransactionError"):
             return Retryable(name)
         return Permanent(f"the database refused (code {error.code})", reason="refused")

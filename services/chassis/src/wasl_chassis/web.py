@@ -23,7 +23,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from wasl_chassis.failures import Conflict, KeyDestroyed, Overloaded, Retryable
+from wasl_chassis.failures import Conflict, KeyDestroyed, Locked, Overloaded, Retryable
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -434,6 +434,7 @@ def add_problem_handlers(app: Starlette) -> None:
     app.add_exception_handler(Problem, _on_problem)
     app.add_exception_handler(HTTPException, _on_http)
     app.add_exception_handler(Conflict, _on_conflict)
+    app.add_exception_handler(Locked, _on_retryable)
     app.add_exception_handler(Retryable, _on_retryable)
     app.add_exception_handler(Overloaded, _on_overloaded)
     app.add_exception_handler(KeyDestroyed, _on_destroyed)

@@ -125,11 +125,7 @@ class Referring:
 
     async def _end(self, uow: UnitOfWork, referral_id: str, token: str, attempt: Attempt) -> None:
         referral = await uow.get(REFERRALS, referral_id)
-        if (
-            referral is None
-            or referral.lease != token
-            or referral.state is not ReferralState.REQUESTED
-        ):
+        if referral is None or referral.lease != token:
             return  # acknowledged meanwhile, or taken by another replica after our lease
         door, now = self._channels.door(referral.authority), uow.now()
         if attempt.result is Result.SENT:

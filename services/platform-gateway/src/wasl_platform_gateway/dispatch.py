@@ -185,11 +185,11 @@ class Dispatcher:
         return bool(await self._hub.store.find(LEDGER, due, limit=1))
 
     async def _lanes_to_work(self) -> list[str]:
-        """Partners without a task whose lane is not shut; a shut one only stops waiting for answers."""
-        now, asks = self._hub.clock.now(), self._plan.poll_seconds is not None
+        """Partners without a task, whose lane is open or has waits to end without a call."""
+        now, polls = self._hub.clock.now(), self._plan.poll_seconds is not None
         docs = await self._hub.store.find(LANES, {"connector": self._door.name})
         lanes = [lane for lane in map(LANES.decode, docs) if lane.partner not in self._tasks]
-        return [x.partner for x in lanes if not asks or x.allowance(1, now, self._rate) > 0]
+        return [x.partner for x in lanes if not polls or x.allowance(1, now, self._rate)]
 
     async def drain(self) -> None:
         """Wait until what was called is stored. Call after ``stopping`` turned true."""

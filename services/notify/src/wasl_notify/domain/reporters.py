@@ -20,8 +20,8 @@ Channel = Literal["email", "webhook"]
 class Reporter(Model):
     """A report whose sender may be written to. ``address`` is sealed; None: withdrawn, never write.
 
-    ``open_message``: the message that waits and takes further causes in. ``quiet_until``: no other
-    message before. ``due_at``: set until earlier pages of the journal have been looked through.
+    ``open_message``: the message that takes further causes in, never one that is being sent.
+    ``quiet_until``: no other message before. ``due_at``: set until earlier pages of the journal have been looked through.
     """
 
     report_id: str
@@ -98,7 +98,7 @@ def tell(
     if reporter.address is None or mark in reporter.causes:
         return None
     causes = (*reporter.causes, mark)
-    if waiting is not None and waiting.sending_since is None and waiting.due_at is not None:
+    if waiting is not None and waiting.due_at is not None:
         # A message with news and an answer in it is announced as news.
         changed = waiting.template not in (template, NEWS)
         return (
@@ -112,6 +112,6 @@ def tell(
         report_id=reporter.report_id,
         created_at=now,
         forget_at=now + keep,
-        due_at=max(now + hold, reporter.quiet_until or now),
+        due_at=now + hold,
     )
     return reporter.model_copy(update={"causes": causes, "open_message": mark}), message

@@ -48,7 +48,7 @@ class Health:
 
     async def report(self) -> tuple[bool, dict[str, dict[str, object]]]:
         out: dict[str, dict[str, object]] = {}
-        for name, check in self._checks.items():
+        for name, check in list(self._checks.items()):  # loops add theirs while we wait
             try:
                 ok, detail = await check()
             except Exception as error:  # noqa: BLE001  a check that fails says so, whatever it raised

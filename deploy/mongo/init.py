@@ -3,8 +3,8 @@
 
 It must reach mongod on localhost (compose: in mongo's network namespace), because a server without
 users lets only localhost create the first. Each service may read and write its own database and the
-key vault; none may read another's. Reads ``URIS``, a folder with one file per service that holds its
-MONGODB_URI, and ``ROOT_PASSWORD``, a file. ``MEMBER`` is the address the clients know this server by.
+key vault; none may read another's. ``URIS``: a folder with one file per service that holds its
+MONGODB_URI; ``ROOT_PASSWORD``: a file; ``MEMBER``: the address the clients know this server by.
 """
 
 import os

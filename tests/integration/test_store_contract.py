@@ -143,11 +143,26 @@ def row(key: str, created: datetime = NOW) -> OutboxRow:
 
 async def test_outbox_keeps_order_and_bytes(store) -> None:
     rows = [row(uuid7(), NOW + timedelta(seconds=i)) for i in range(5)]
-    await store.commit(Changes(outbox=list(reversed(rows))))
-    found = await store.outbox_pending(older_than=NOW + timedelta(seconds=3), limit=3)
-    assert found == rows[:3]
+    for given in (rows[4:], rows[2:4], rows[:2]):
+        await store.commit(Changes(outbox=given))
+    found = await store.outbox_pending(older_than=NOW + timedelta(seconds=3), limit=10)
+    assert [r.id for r in found] == [r.id for r in rows[:4]]
+    assert [(r.topic, r.key, r.value, r.headers) for r in found] == [
+        (r.topic, r.key, r.value, r.headers) for r in rows[:4]
+    ]
+    assert len(await store.outbox_pending(older_than=NOW + timedelta(hours=1), limit=1)) <= 2
     await store.outbox_delete([r.id for r in rows[:2]])
     assert await store.outbox_status() == (3, rows[2].created)
+
+
+async def test_a_large_commit_fits(store) -> None:
+    """A document of the database has 16 MB; a batch of long reports has more."""
+    rows = [OutboxRow(uuid7(), "topic", "k", b"x" * 60_000, (), NOW) for _ in range(400)]
+    await store.commit(Changes(outbox=rows))
+    found = await store.outbox_pending(older_than=NOW, limit=1000)
+    assert [r.id for r in found] == [r.id for r in rows]
+    await store.outbox_delete([r.id for r in rows])
+    assert await store.outbox_status() == (0, None)
 
 
 async def test_find(store) -> None:

@@ -115,7 +115,7 @@ class World:
         return UnitOfWork(self.store, self.clock, "/wasl/notify", self.vault)
 
     async def transact(self, work):
-        while True:
+        for _ in range(200):
             uow = self.unit()
             result = await work(uow)
             try:
@@ -124,6 +124,7 @@ class World:
                 await asyncio.sleep(0)
             else:
                 return result
+        raise AssertionError("a conflict that does not end")
 
     async def feed(self, *facts):
         """One batch, as the chassis handles it, but without its inbox: repeats come through."""

@@ -132,11 +132,16 @@ class Child:
         self._process.send_signal(signal.SIGCONT)
 
 
-def last_line(log: Path) -> str:
-    """The last line of a log that holds text, for an error message."""
+def last_lines(log: Path) -> list[str]:
+    """The last lines of a log that hold text."""
     try:
         tail = log.read_bytes()[-8192:]
     except OSError:
-        return "it wrote no log"
-    lines = [line for line in tail.decode("utf-8", "replace").splitlines() if line.strip()]
+        return []
+    return [line for line in tail.decode("utf-8", "replace").splitlines() if line.strip()]
+
+
+def last_line(log: Path) -> str:
+    """The very last of them, for an error message."""
+    lines = last_lines(log)
     return lines[-1].strip()[:500] if lines else "it printed nothing"

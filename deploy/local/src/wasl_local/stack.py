@@ -23,7 +23,7 @@ from wasl_schemas.topics import BUILT_IN_CONNECTORS, registry
 
 from wasl_local import secrets
 from wasl_local.mail import MailSink
-from wasl_local.processes import Child, last_line
+from wasl_local.processes import Child, last_line, last_lines
 from wasl_local.servers import LOOPBACK, EmbeddedKafka, EmbeddedMongo, Server, free_port
 from wasl_local.settings import LocalSettings
 
@@ -283,14 +283,19 @@ class Stack:
 
 
 def said(log: Path) -> str:
-    """The last line of a service's log, in words."""
-    line = last_line(log)
-    try:
-        record: dict[str, Any] = json.loads(line)
-    except ValueError:
-        return line
-    detail = [str(record[key]) for key in ("reason", "error") if key in record]
-    return " ".join([str(record.get("msg", line)), *(f"({d})" for d in detail)])
+    """What a service wrote last, in words: a log line, or the plain lines of a refused start."""
+    plain: list[str] = []
+    for line in reversed(last_lines(log)):
+        try:
+            record: dict[str, Any] = json.loads(line)
+        except ValueError:
+            plain.insert(0, line)
+            continue
+        if plain:
+            break
+        detail = [str(record[key]) for key in ("reason", "error") if key in record]
+        return " ".join([str(record.get("msg", line)), *(f"({d})" for d in detail)])
+    return "\n".join(plain[-6:]) or "it printed nothing"
 
 
 def _base_environment() -> dict[str, str]:

@@ -38,8 +38,9 @@ class Conflict(Retryable):
 
 
 class Locked(Conflict):
-    """A transaction that has not ended holds a document: of another replica, or of a process that died
-    in it. It ends, or the server ends it; so this passes by itself.
+    """A transaction that has not ended holds a document: another replica's, or one a process died in.
+
+    It ends or the server ends it (``transactionLifetimeLimitSeconds``), so this passes by itself.
     """
 
     reason = "locked"

@@ -143,9 +143,10 @@ class Store(Protocol):
         """Which of these inbox rows exist."""
 
     async def outbox_pending(self, *, older_than: datetime, limit: int) -> list[OutboxRow]:
-        """Rows in the order they were written."""
+        """Rows in the order they were written; more than ``limit`` where a commit has more."""
 
-    async def outbox_delete(self, ids: Sequence[str]) -> None: ...
+    async def outbox_delete(self, ids: Sequence[str]) -> None:
+        """Forget rows. Ids of one commit are given together, as publishing and pending gave them."""
 
     async def outbox_status(self) -> tuple[int, datetime | None]:
         """How many rows wait and when the oldest was written."""

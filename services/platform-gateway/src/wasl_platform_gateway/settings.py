@@ -25,7 +25,9 @@ class GatewaySettings(Settings):
         pattern=r"^(https?|socks5)://",
         description="All calls to partners go through it",
     )
-    gateway_call_timeout_seconds: float = Field(default=10, gt=0, le=120)
+    gateway_call_timeout_seconds: float = Field(
+        default=10, gt=0, le=120, description="Time limit of one call; a lease is 3 x this + 5 s"
+    )
     gateway_concurrency: int = Field(
         default=16, ge=1, le=512, description="Calls at once, for each partner"
     )

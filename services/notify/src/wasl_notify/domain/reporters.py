@@ -21,7 +21,8 @@ class Reporter(Model):
     """A report whose sender may be written to. ``address`` is sealed; None: withdrawn, never write.
 
     ``open_message``: the message that takes further causes in, never one that is being sent.
-    ``quiet_until``: no other message before. ``due_at``: set until earlier pages of the journal have been looked through.
+    ``quiet_until``: no other message before. ``due_at``: set until earlier pages of the journal
+    have been looked through.
     """
 
     report_id: str

@@ -7,7 +7,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer
 from faststream import AckPolicy
 from kit import Bench, running, tallies, tally, until
-from wasl_chassis.broker import Subscription
+from wasl_chassis.broker import EMPTY_FETCH, Subscription
 from wasl_chassis.clock import SystemClock
 
 pytestmark = pytest.mark.integration
@@ -94,3 +94,21 @@ async def test_a_crashed_member_gets_its_partitions_back(bench: Bench) -> None:
             return bool(await tallies(back))
 
         await until(handled, 20)
+
+
+async def test_an_idle_consumer_does_not_spin(bench: Bench) -> None:
+    """The embedded broker answers empty fetches at once, some hundred times a second."""
+    service = bench.service(tally)
+    async with running(service):
+        fetcher = service._subscription._subscriber.consumer._fetcher
+        fetches = 0
+        send = fetcher._client.send
+
+        async def counted(node, request, **options):
+            nonlocal fetches
+            fetches += type(request).__name__.startswith("Fetch")
+            return await send(node, request, **options)
+
+        fetcher._client.send = counted
+        await asyncio.sleep(1)
+        assert fetches <= 1 / EMPTY_FETCH + 5

@@ -18,6 +18,8 @@ from wasl_chassis.clock import Clock
 from wasl_chassis.consuming import Record
 from wasl_chassis.settings import Settings
 
+#: Seconds an empty fetch takes at least.
+EMPTY_FETCH = 0.03
 OnBatch = Callable[[Sequence[Record]], Awaitable[None]]
 
 
@@ -108,6 +110,25 @@ class Subscription:
         self._broker = broker
         self._polled = self._clock.monotonic()
         self._watch_polls()
+        self._pace_fetches()
+
+    def _pace_fetches(self) -> None:
+        """Rest between empty answers of a broker that does not wait for data as it is asked to.
+
+        Kafka holds an empty fetch for up to half a second and is not slowed down by this. The
+        embedded broker answers at once, and every idle consumer would spin on it.
+        """
+        fetcher = self._subscriber.consumer._fetcher  # noqa: SLF001
+        fetch = fetcher._proc_fetch_request  # noqa: SLF001
+
+        async def paced(*args: Any) -> Any:
+            started = self._clock.monotonic()
+            news = await fetch(*args)
+            if not news and self._clock.monotonic() - started < EMPTY_FETCH:
+                await asyncio.sleep(EMPTY_FETCH)
+            return news
+
+        fetcher._proc_fetch_request = paced  # noqa: SLF001
 
     def _watch_polls(self) -> None:
         """Note every poll: an idle loop shows no batches, yet readiness must prove it is alive."""

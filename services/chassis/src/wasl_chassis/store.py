@@ -146,7 +146,7 @@ class Store(Protocol):
         """Rows in the order they were written; more than ``limit`` where a commit has more."""
 
     async def outbox_delete(self, ids: Sequence[str]) -> None:
-        """Forget rows. Ids of one commit are given together, as publishing and pending gave them."""
+        """Forget rows; those of one commit are given together, as ``outbox_pending`` gives them."""
 
     async def outbox_status(self) -> tuple[int, datetime | None]:
         """How many rows wait and when the oldest was written."""

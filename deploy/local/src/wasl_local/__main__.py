@@ -93,6 +93,7 @@ async def _play(stack: Stack, console: Console) -> None:
     show = Demo(stack, board, rows)
     try:
         await show.play(stack.settings.settle_timeout)
+        board.show_all()
         for line in await show.summary():
             board.say(line)
     finally:

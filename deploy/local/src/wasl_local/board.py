@@ -95,22 +95,26 @@ class Board:
 
     def _draw(self) -> None:
         assert self._live is not None
-        table = Table(caption=f"{self.counts()}\n{self._waiting}", expand=False)
-        for name in ("report", "channel", "language", "category", "severity", "status"):
-            table.add_column(name)
         room = max(5, self._console.height - _AROUND)
         newest = sorted(self._rows, key=lambda row: -row.changed)[:room]
-        for row in sorted(newest, key=lambda row: row.sample.id):
-            colour = _COLOURS.get(row.status, "white")
+        self._live.update(self._table(newest, f"{self.counts()}\n{self._waiting}"))
+
+    def show_all(self) -> None:
+        """Every report and where it ended."""
+        self._console.print(self._table(self._rows, ""))
+
+    @staticmethod
+    def _table(rows: list[Row], caption: str) -> Table:
+        table = Table(caption=caption or None)
+        for name in ("report", "channel", "language", "category", "severity", "receipt shows"):
+            table.add_column(name)
+        for row in sorted(rows, key=lambda row: row.sample.id):
+            status = f"[{_COLOURS.get(row.status, 'white')}]{row.status}[/]"
+            sample = row.sample
             table.add_row(
-                row.sample.id,
-                row.sample.channel,
-                row.sample.language,
-                row.category,
-                row.severity,
-                f"[{colour}]{row.status}[/]",
+                sample.id, sample.channel, sample.language, row.category, row.severity, status
             )
-        self._live.update(table)
+        return table
 
     def counts(self) -> str:
         """How many receipts show which status."""

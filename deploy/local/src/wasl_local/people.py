@@ -140,3 +140,5 @@ class Analysts:
                     f"{names}: {path} by {person} was refused with {answer.status_code}: "
                     f"{problem.get('title', '')} {problem.get('detail', '')}"
                 )
+            for sample in self._samples(sheet):
+                self.line_of[sample.id] = answer.json()

@@ -27,9 +27,9 @@ class NotifySettings(Settings):
     smtp_host: str | None = Field(
         default=None, description="Mail relay; without one no contact is kept and no mail sent"
     )
-    smtp_port: int = Field(default=587, ge=1, le=65535)
+    smtp_port: int = Field(default=587, ge=1, le=65535, description="Port of the mail relay")
     smtp_user: str | None = Field(default=None, description="Only if the relay asks for one")
-    smtp_password: SecretStr | None = Field(default=None)
+    smtp_password: SecretStr | None = Field(default=None, description="Goes with the user")
     smtp_starttls: Literal["required", "offered", "never", "implicit"] = Field(
         default="required", description="required, offered (if the relay has it), never, implicit"
     )
@@ -39,7 +39,9 @@ class NotifySettings(Settings):
     smtp_from: str | None = Field(
         default=None, description="Neutral sender address, e.g. info@example.org"
     )
-    smtp_timeout_seconds: float = Field(default=10, gt=0, le=20)
+    smtp_timeout_seconds: float = Field(
+        default=10, gt=0, le=20, description="For one message, from connecting to accepted"
+    )
     notify_hold_seconds: float = Field(
         default=30, ge=0, le=3600, description="News waits so long for more of the same report"
     )

@@ -34,9 +34,7 @@ async def test_a_replica_joins_and_dies(
     await oracle.judge(load)
 
 
-async def test_replicas_of_a_connector_share_the_work(
-    hub: Hub, oracle: Oracle, seed: int
-) -> None:
+async def test_replicas_of_a_connector_share_the_work(hub: Hub, oracle: Oracle, seed: int) -> None:
     load = Load(hub, seed, count=80, kinds=("hotline",))
     second = await hub.add_replica("gateway-reference", "b")
     try:

@@ -117,7 +117,7 @@ class Oracle:
         async def still() -> bool:
             state["outboxes"] = self.hub.outboxes()
             state["messages"] = self.hub.count("notify", "notifications", {"state": "pending"})
-            state["journal"] = self.hub.count("notify", "journal", {"due_at": {"$ne": None}})
+            state["pages"] = self.hub.count("notify", "unread")
             if any(state.values()):
                 return False
             state["unread"] = await self.hub.unread()
@@ -162,6 +162,7 @@ class Oracle:
         self._judge_mail(load, new, records, resent=resent_mail)
         dead = await self.hub.dead_letters()
         assert len(dead) - self._before.dead == dead_letters, _reasons(dead[self._before.dead :])
+        self.hub.sound = True
 
     def _new(self, book: tuple[str, str]) -> dict[str, dict[str, Any]]:
         old = self._before.ids[book]
@@ -242,7 +243,9 @@ class Oracle:
                     continue
                 assert key not in made, "one request reached two partners"
                 made[key] = book["reports"]
-                assert repeated or book["received"] == 1, f"a partner was asked {book['received']} ×"
+                assert repeated or book["received"] == 1, (
+                    f"a partner was asked {book['received']} ×"
+                )
         assert made == dict.fromkeys(expected, 1), "the partners' books differ from the ledger"
 
     def _judge_mail(
@@ -306,7 +309,11 @@ def _readable(record: Record) -> dict[str, Any] | None:
 
 def _reasons(dead: list[Record]) -> str:
     found = Counter(
-        (r.topic, dict(r.headers).get("x-wasl-reason", b"").decode(), dict(r.headers).get("x-wasl-error"))
+        (
+            r.topic,
+            dict(r.headers).get("x-wasl-reason", b"").decode(),
+            dict(r.headers).get("x-wasl-error"),
+        )
         for r in dead
     )
     return f"dead letters: {dict(found)}"

@@ -104,15 +104,19 @@ class Demo:
             answer = await self._intake.get("/reports", headers=headers)
             answer.raise_for_status()
             status = str(answer.json()["status"])
-            line: dict[str, Any] = self._analysts.line_of.get(row.sample.id, {})
-            row.category = str(line.get("category") or row.category)
-            row.severity = str(line.get("severity") or row.severity)
+            self._describe(row)
             if status != row.status:
                 moved = True
                 self._board.move(row, status)
 
         await asyncio.gather(*(read(row) for row in self._rows if row.receipt))
         return moved
+
+    def _describe(self, row: Row) -> None:
+        """What the desk says about the report's case."""
+        line: dict[str, Any] = self._analysts.line_of.get(row.sample.id, {})
+        row.category = str(line.get("category") or row.category)
+        row.severity = str(line.get("severity") or row.severity)
 
     async def _faults(self) -> list[str]:
         """One line for each report, mail or duplicate that is not where it must be."""
@@ -122,6 +126,7 @@ class Demo:
         for row in self._rows:
             if not row.receipt:
                 continue
+            self._describe(row)
             sample = row.sample
             origin = self._by_id[sample.duplicate_of or sample.id].sample
             shared = cases.get(sample.id, set()) & cases.get(origin.id, set())

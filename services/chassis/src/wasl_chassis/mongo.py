@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
-from bson.binary import Binary
 from bson.codec_options import CodecOptions
 from bson.errors import BSONError
 from motor.motor_asyncio import AsyncIOMotorClient
@@ -182,6 +181,7 @@ class MongoStore:
         }
         self._db = self._client.get_database(database, **majority)
         self._vault = self._client.get_database(vault_database, **majority)
+        self._patience = timeout.total_seconds()
         self._observe = observe or (lambda _command, _seconds, _ok: None)
 
     def _of(self, collection: Collection[Any]) -> Any:
@@ -305,16 +305,21 @@ class MongoStore:
             # The server aborts it by itself after a minute; the first error is the one that counts.
             return
 
-    @staticmethod
-    async def _commit_transaction(session: Any) -> None:
-        """Commit; an unknown result is asked again (idempotent on the server) before giving up."""
-        for attempt in range(6):
+    async def _commit_transaction(self, session: Any) -> None:
+        """Commit; an unknown result is asked again (idempotent on the server) for a few seconds.
+
+        Each question waits for a server as well, and people wait for the answer.
+        """
+        give_up, pause = time.monotonic() + self._patience, 0.1
+        while True:
             try:
                 await session.commit_transaction()
             except PyMongoError as error:
-                if not error.has_error_label("UnknownTransactionCommitResult") or attempt == 5:
+                unknown = error.has_error_label("UnknownTransactionCommitResult")
+                if not unknown or time.monotonic() + pause > give_up:
                     raise
-                await asyncio.sleep(0.1 * 2**attempt)
+                await asyncio.sleep(pause)
+                pause *= 2
             else:
                 return
 
@@ -461,10 +466,7 @@ def _outbox_doc(rows: Sequence[OutboxRow]) -> Doc:
         "_id": rows[0].id,
         "created": rows[0].created,
         "count": len(rows),
-        "rows": [
-            [r.id, r.topic, r.key, Binary(r.value), [[n, Binary(v)] for n, v in r.headers]]
-            for r in rows
-        ],
+        "rows": [[r.id, r.topic, r.key, r.value, r.headers] for r in rows],
     }
 
 
@@ -474,8 +476,8 @@ def _outbox_rows(doc: Doc) -> list[OutboxRow]:
             row_id,
             topic,
             key,
-            bytes(value),
-            tuple((name, bytes(held)) for name, held in headers),
+            value,
+            tuple((name, held) for name, held in headers),
             doc["created"],
         )
         for row_id, topic, key, value, headers in doc["rows"]

@@ -38,7 +38,7 @@ from wasl_notify.repository import (
 T = TypeVar("T")
 #: Documents and pages claimed a turn, and documents changed in one commit.
 BATCH, PAGES, SLICE = 50, 10, 250
-LEASE = timedelta(minutes=2)
+LEASE = timedelta(seconds=30)
 #: How long a finished message and a window of figures are kept.
 KEEP = timedelta(days=90)
 

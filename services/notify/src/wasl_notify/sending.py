@@ -38,8 +38,10 @@ from wasl_notify.repository import NOTIFICATIONS, REPORTERS, STATISTICS, waiting
 
 log = logging.getLogger(__name__)
 
-#: Longer than any single attempt takes; after it another replica may take the message.
+#: Longer than a webhook takes; after it another replica may take the message.
 LEASE = timedelta(minutes=5)
+#: Beside the time of a turn and of one mail: what the database may take.
+MARGIN = timedelta(seconds=10)
 BATCH = 20
 #: Seconds after which a turn takes no further message, so that the loop shows progress.
 TURN = 5.0
@@ -107,6 +109,8 @@ class Mailing:
         self._pack = pack
         self._channels = channels
         self._quiet = quiet
+        # One mail takes at most twice the relay's timeout; a crash delays it by a lease.
+        self._lease = timedelta(seconds=TURN + 2 * relay.config.timeout) + MARGIN
         self._breaker = Breaker()
         metrics.record_relay(hub.metrics, up=True)
 
@@ -143,7 +147,7 @@ class Mailing:
             NOTIFICATIONS,
             {"channel": "email"},
             now=hub.clock.now(),
-            lease_for=LEASE,
+            lease_for=self._lease,
             token=token,
             limit=BATCH,
         )
@@ -233,7 +237,7 @@ class Mailing:
         return self._letter(uow, message, to, known.language, referral=message.about or "")
 
     def _sending(self, uow: UnitOfWork, message: Notification) -> None:
-        until = uow.now() + LEASE
+        until = uow.now() + self._lease
         marked = {"sending_since": uow.now(), "lease_until": until}
         uow.put(NOTIFICATIONS, message.model_copy(update=marked))
 

@@ -38,7 +38,7 @@ class Conflict(Retryable):
 
 
 class Locked(Conflict):
-    """A transaction that has not ended holds a document: another replica's, or one a process died in.
+    """A transaction not yet ended holds a document: another replica's, or one a process died in.
 
     It ends or the server ends it (``transactionLifetimeLimitSeconds``), so this passes by itself.
     """

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import json
 import signal
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Container, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -55,6 +55,10 @@ class Record:
     key: bytes | None
     value: bytes | None
     headers: tuple[tuple[str, bytes], ...]
+
+    @property
+    def place(self) -> tuple[str, int, int]:
+        return self.topic, self.partition, self.offset
 
 
 class Hub(Stack):
@@ -245,9 +249,10 @@ class Hub(Stack):
         finally:
             await producer.stop()
 
-    async def dead_letters(self) -> list[Record]:
-        specs = registry()
-        return await self.records(*(s.dead_letter(c) for s in specs for c in s.consumers))
+    async def dead_letters(self, known: Container[tuple[str, int, int]] = ()) -> list[Record]:
+        """Dead letters at other places than those ``known``."""
+        topics = [s.dead_letter(c) for s in registry() for c in s.consumers]
+        return [r for r in await self.records(*topics) if r.place not in known]
 
     async def unread(self) -> dict[str, int]:
         """Records a consumer group has not yet committed, by group and topic; empty: all caught up."""

@@ -55,13 +55,13 @@ $(STAMP): requirements-dev.lock pyproject.toml $(addsuffix /pyproject.toml,$(MEM
 
 ##@ Prove it
 .PHONY: test
-test: setup ## Everything that needs only Python: unit, contract, architecture, integration, failure
-	$(BIN)/pytest -n $(JOBS) --dist loadgroup
+test: setup ## Everything that needs only Python: unit, contract, architecture, integration, the demo
+	$(BIN)/pytest -n $(JOBS) --dist loadgroup -m "not failure"
 
 .PHONY: test-kafka
-test-kafka: setup ## The integration and failure suites on Apache Kafka (needs a JRE 17 and Maven)
+test-kafka: setup ## The integration suite on Apache Kafka (needs a JRE 17 and Maven)
 	$(BIN)/python -m wasl_local fetch-kafka
-	WASL_TEST_KAFKA=real $(BIN)/pytest -n $(JOBS) --dist loadgroup -m "integration or failure"
+	WASL_TEST_KAFKA=real $(BIN)/pytest -n $(JOBS) --dist loadgroup tests/integration
 
 .PHONY: failure
 failure: setup ## Kill, restart and cut off real processes: the whole failure suite

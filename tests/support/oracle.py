@@ -116,6 +116,7 @@ class Oracle:
         state: dict[str, Any] = {}
 
         async def still() -> bool:
+            state.clear()
             state["outboxes"] = self.hub.outboxes()
             state["messages"] = self.hub.count("notify", "notifications", {"state": "pending"})
             state["pages"] = self.hub.count("notify", "unread")
@@ -308,7 +309,7 @@ def _readable(record: Record) -> dict[str, Any] | None:
     try:
         event = body_of(record)
         return event if event["data"]["case_id"] else None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None  # injected poison
 
 

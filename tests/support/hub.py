@@ -203,13 +203,8 @@ class Hub(Stack):
 
     async def records(self, *topics: str) -> list[Record]:
         """Every record of these topics (default: all of ours, dead letters included)."""
+        tps = await self._partitions(topics)
         async with self._reader() as consumer:
-            every = [t for t in await consumer.topics() if t.startswith("wasl.")]
-            tps = [
-                TopicPartition(topic, p)
-                for topic in (topics or sorted(every))
-                for p in consumer.partitions_for_topic(topic) or ()
-            ]
             ends = await consumer.end_offsets(tps)
             consumer.assign(tps)
             await consumer.seek_to_beginning(*tps)
@@ -226,6 +221,20 @@ class Hub(Stack):
 
             await until(done, 30, 0)
             return found
+
+    async def _partitions(self, topics: Container[str]) -> list[TopicPartition]:
+        """Those of the topics, or of all of ours. A consumer only knows topics it subscribes to."""
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.kafka.bootstrap)
+        await admin.start()
+        try:
+            return [
+                TopicPartition(found["topic"], p["partition"])
+                for found in await admin.describe_topics()
+                if found["topic"].startswith("wasl.") and (not topics or found["topic"] in topics)
+                for p in found["partitions"]
+            ]
+        finally:
+            await admin.close()
 
     @contextlib.asynccontextmanager
     async def _reader(self) -> AsyncIterator[Any]:
@@ -263,11 +272,7 @@ class Hub(Stack):
                 behind: dict[str, int] = {}
                 for group, topics in _subscriptions().items():
                     offsets = await admin.list_consumer_group_offsets(group)
-                    tps = [
-                        TopicPartition(topic, p)
-                        for topic in topics
-                        for p in consumer.partitions_for_topic(topic) or ()
-                    ]
+                    tps = await self._partitions(topics)
                     for tp, end in (await consumer.end_offsets(tps)).items():
                         committed = offsets[tp].offset if tp in offsets else 0
                         if end > max(committed, 0):

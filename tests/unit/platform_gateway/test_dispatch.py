@@ -38,8 +38,12 @@ async def test_a_repeated_request_changes_nothing(gateway, partner):
     await gateway.request(1)
     await gateway.run()
     before = gateway.row(1)
+    heard = len(gateway.store.outbox)
     assert await gateway.request(1) == [Outcome.STALE]
     assert gateway.row(1) == before
+    # Whoever asks again has not heard: the newest state is told again under its version.
+    assert len(gateway.store.outbox) == heard + 1
+    assert gateway.told(1) == ["sent"]
     await gateway.run()
     assert partner.reports["dispatch-0001"] == 1
 

@@ -523,14 +523,25 @@ async def test_gauges_tell_what_is_open(world: World) -> None:
 # -- crashes and replays ---------------------------------------------------------------------------
 
 
-async def test_a_replay_without_an_inbox_changes_nothing(world: World) -> None:
+@pytest.mark.parametrize("prefetch", [True, False])
+async def test_a_replay_without_an_inbox_only_says_again_where_each_report_is(
+    world: World, prefetch: bool
+) -> None:
+    """Intake tells a report again when it heard of no case: the answer may be what got lost."""
     events = [await world.report(u, category="csam") for u in (PAGE, PAGE, URL)]
     await world.deliver(*events)
-    before = {c.id: (c.reports, c.version) for c in world.cases()}
-    outcomes = await world.deliver(*events, inbox=False)
+    before = {c.id: (c.reports, c.state, dict(c.dispatches)) for c in world.cases()}
+    told = len(world.emitted(topics.CASE_UPDATED_V1))
+    outcomes = await world.deliver(*events, inbox=False, prefetch=prefetch)
     assert outcomes == [Outcome.STALE] * 3
-    assert {c.id: (c.reports, c.version) for c in world.cases()} == before
+    assert {c.id: (c.reports, c.state, dict(c.dispatches)) for c in world.cases()} == before
     assert len(world.dispatched()) == 2
+    again = world.emitted(topics.CASE_UPDATED_V1)[told:]
+    assert [(u.change.value, u.report_id) for u in again] == [
+        ("report_joined", e.data.report_id) for e in events
+    ]
+    for case in world.cases():
+        assert case.version == max(u.version for u in again if u.case_id == case.id)
 
 
 async def test_two_replicas_meeting_in_one_case_conflict_and_one_retries(world: World) -> None:

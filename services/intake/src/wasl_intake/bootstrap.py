@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The one place where intake's objects are built."""
 
+from datetime import timedelta
 from pathlib import Path
 
 from fastapi import FastAPI
@@ -14,6 +15,7 @@ from wasl_intake.handlers import IntakeHandlers
 from wasl_intake.http import build_app
 from wasl_intake.metrics import METRICS
 from wasl_intake.pages import Pages
+from wasl_intake.reconciling import Reconciler
 from wasl_intake.repository import ALL
 from wasl_intake.settings import IntakeSettings
 from wasl_intake.words import Words
@@ -45,6 +47,9 @@ def build(settings: IntakeSettings) -> Service:
         thread_limit=settings.intake_thread_limit,
     )
     consumers.register(service, handlers)
+    repeat_after = timedelta(seconds=settings.intake_repeat_seconds)
+    reconciler = Reconciler(service, repeat_after)
+    service.every("unheard", min(settings.intake_repeat_seconds, 10), reconciler.turn)
     app = compose(handlers, pack, service.metrics, body_limit=settings.intake_body_limit)
     service.serve(app, settings.intake_host, settings.intake_port)
     return service

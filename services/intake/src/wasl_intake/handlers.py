@@ -154,7 +154,7 @@ class IntakeHandlers:
                 contact_address=await uow.keys.seal(report_id, "report.contact", contact.address),
             )
         uow.put(REPORTS, report)
-        uow.emit(topics.REPORT_SUBMITTED_V1, _submitted(report), time=report.received_at)
+        uow.emit(topics.REPORT_SUBMITTED_V1, submitted(report), time=report.received_at)
         result = "accepted"
         try:
             await self._hub.submit(uow)
@@ -372,7 +372,8 @@ class IntakeHandlers:
         return None
 
 
-def _submitted(report: Report) -> ReportSubmittedV1:
+def submitted(report: Report) -> ReportSubmittedV1:
+    """The event of a report that is not withdrawn."""
     contact = None
     if report.contact_channel and report.contact_address:
         contact = SealedContact(

@@ -29,6 +29,11 @@ METRICS = (
     Metric("counter", "wasl_intake_messages_total", "Messages written by reporters."),
     Metric(
         "counter",
+        "wasl_intake_reports_repeated_total",
+        "Reports told again because no case was heard of them.",
+    ),
+    Metric(
+        "counter",
         "wasl_intake_erased_reads_total",
         "Sealed texts that were not shown because their key is destroyed.",
     ),
@@ -57,6 +62,10 @@ def record_withdrawal(metrics: Metrics) -> None:
 
 def record_message(metrics: Metrics) -> None:
     metrics.inc("wasl_intake_messages_total")
+
+
+def record_repeated(metrics: Metrics, count: int) -> None:
+    metrics.inc("wasl_intake_reports_repeated_total", count)
 
 
 def record_erased(metrics: Metrics) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from wasl_chassis.store import Collection, Doc, Index
+from wasl_schemas.base import Model
 from wasl_schemas.events.common import Severity
 from wasl_schemas.lifecycle import CaseState, DispatchState, ReferralState
 from wasl_schemas.timeline import (
@@ -88,7 +89,11 @@ def _decode_report(d: Doc) -> Report:
 
 #: ``_id`` is the keyed hash of the receipt: a receipt finds its report by primary key.
 REPORTS: Collection[Report] = Collection(
-    "reports", lambda r: r.report_id, _encode_report, _decode_report
+    "reports",
+    lambda r: r.report_id,
+    _encode_report,
+    _decode_report,
+    indexes=(Index((("received_at", 1),)),),
 )
 
 
@@ -212,4 +217,27 @@ CASE_VIEWS: Collection[CaseView] = Collection(
     "case_views", lambda v: v.case_id, _encode_view, _decode_view
 )
 
-ALL = (REPORTS, LINKS, MESSAGES, CASE_VIEWS)
+
+class Sweep(Model):
+    """How far the reports have been looked through for those nobody answered."""
+
+    sweep_id: str
+    until: datetime
+
+
+class Unheard(Model):
+    """A report of which no case was heard in time; told again at ``due_at``, each time later."""
+
+    report_id: str
+    tries: int = 0
+    due_at: datetime | None
+    lease: str | None = None
+    lease_until: datetime | None = None
+
+
+SWEEPS: Collection[Sweep] = Collection.of("sweeps", Sweep, "sweep_id")
+UNHEARD: Collection[Unheard] = Collection.of(
+    "unheard", Unheard, "report_id", (Index((("due_at", 1),)),)
+)
+
+ALL = (REPORTS, LINKS, MESSAGES, CASE_VIEWS, SWEEPS, UNHEARD)

@@ -23,6 +23,12 @@ class IntakeSettings(Settings):
     intake_body_limit: int = Field(
         default=65_536, ge=4_096, le=1_048_576, description="Largest request body, in bytes"
     )
+    intake_repeat_seconds: float = Field(
+        default=900,
+        ge=1,
+        le=86_400,
+        description="A report of which no case was heard for so long is told again",
+    )
     intake_thread_limit: int = Field(
         default=200, ge=1, le=2_000, description="Messages one thread can hold"
     )

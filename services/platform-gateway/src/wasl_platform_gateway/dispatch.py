@@ -100,25 +100,27 @@ class Called:
     retry_after: float | None = None
 
 
+def told(row: Dispatch) -> DispatchUpdatedV1:
+    """What the other services hear of a row as it is now."""
+    return DispatchUpdatedV1(
+        dispatch_id=row.dispatch_id,
+        case_id=row.case_id,
+        version=row.version,
+        connector=row.connector,
+        partner=row.partner,
+        state=row.state,
+        attempts=row.attempts,
+        reference=row.reference,
+        reason=row.reason,
+        changed_at=row.changed_at,
+    )
+
+
 def emit(uow: UnitOfWork, before: Dispatch, steps: Sequence[Dispatch]) -> list[Dispatch]:
     """Tell the other services about every change of state; returns the versions told."""
     news = ledger.transitions(before, steps)
     for row in news:
-        uow.emit(
-            DISPATCH_UPDATED_V1,
-            DispatchUpdatedV1(
-                dispatch_id=row.dispatch_id,
-                case_id=row.case_id,
-                version=row.version,
-                connector=row.connector,
-                partner=row.partner,
-                state=row.state,
-                attempts=row.attempts,
-                reference=row.reference,
-                reason=row.reason,
-                changed_at=row.changed_at,
-            ),
-        )
+        uow.emit(DISPATCH_UPDATED_V1, told(row))
     return news
 
 

@@ -14,8 +14,9 @@ from wasl_schemas.envelope import Event
 from wasl_schemas.events.dispatch_requested_v1 import DispatchRequestedV1
 from wasl_schemas.ids import uuid7
 from wasl_schemas.lifecycle import DispatchState, IllegalTransition
+from wasl_schemas.topics import DISPATCH_UPDATED_V1
 
-from wasl_platform_gateway.dispatch import Hub, emit, record
+from wasl_platform_gateway.dispatch import Hub, emit, record, told
 from wasl_platform_gateway.domain import ledger
 from wasl_platform_gateway.domain.lane import Lane, lane_id
 from wasl_platform_gateway.domain.ledger import Dispatch, Plan, Said
@@ -67,14 +68,20 @@ class RequestHandlers:
     async def on_dispatch_requested(
         self, event: Event[DispatchRequestedV1], uow: UnitOfWork
     ) -> Outcome | None:
-        """One row of the ledger, due now. No event: that it is requested is already known."""
+        """One row of the ledger, due now. No event: that it is requested is already known.
+
+        A request comes again because nothing was heard of it: then what is known is told again.
+        """
         data = event.data
         if data.connector != self._connector:
             raise Permanent(
                 f"a request for connector '{data.connector}' on the topic of '{self._connector}'",
                 reason="wrong_connector",
             )
-        if await uow.get(LEDGER, data.dispatch_id) is not None:
+        row = await uow.get(LEDGER, data.dispatch_id)
+        if row is not None:
+            if row.version:
+                uow.emit(DISPATCH_UPDATED_V1, told(row))
             return Outcome.STALE
         uow.put(LEDGER, ledger.requested(data, uow.now()))
         lane = lane_id(data.connector, data.partner)

@@ -104,6 +104,8 @@ class TriageHandlers:
                 uow.memo[event.id] = reading
                 if reading is not None:
                     wanted += [case_id for case_id, _ in reading.items]
+            else:
+                wanted += known.cases
         await uow.load(CASES, wanted)
         await uow.load(KEYS, [c for c in wanted if await uow.get(CASES, c) is None])
 
@@ -118,6 +120,7 @@ class TriageHandlers:
             measure.record_report(
                 self._hub.metrics, "withdrawn_before" if withdrawn else "repeated"
             )
+            await self._say_again(uow, known)
             return Outcome.STALE
         if event.id in uow.memo:
             reading: Reading | None = uow.memo.pop(event.id)
@@ -141,6 +144,14 @@ class TriageHandlers:
             case.place(self._pack, uow.now())
             uow.put(CASES, case)
         return None
+
+    async def _say_again(self, uow: UnitOfWork, report: Report) -> None:
+        """A report comes again because intake never heard of a case: the broker lost the answer."""
+        for case_id in report.cases:
+            case = await uow.get(CASES, case_id)
+            if case is not None:
+                announce(uow, case, CaseChange.REPORT_JOINED, report_id=report.id)
+                uow.put(CASES, case)
 
     async def _read(self, data: ReportSubmittedV1, uow: UnitOfWork) -> Reading | None:
         """The report opened and understood; None when its key is destroyed."""

@@ -74,14 +74,17 @@ async def test_everything_again_in_any_order(
     before = _state(hub)
     mails = hub.mails()
     events = await _log(hub)
-    for change in (_same, _new_id):
-        await hub.publish(_shuffled(events, dice, change))
+    # A report under a new id is a question, and changes the case's version with its answer.
+    facts = [r for r in events if r.topic != "wasl.report.submitted.v1"]
+    for change, records in ((_same, events), (_new_id, facts)):
+        await hub.publish(_shuffled(records, dice, change))
         await oracle.quiet()
         after = _state(hub)
         for book, docs in before.items():
             assert after[book] == docs, f"{book} changed by {change.__name__}"
         assert hub.mails() == mails
-        await oracle.judge(load, repeated=False)
+    await hub.publish(_shuffled(events, dice, _new_id))
+    await oracle.judge(load, repeated=False)
 
 
 async def test_a_read_model_from_shuffled_copies(

@@ -11,7 +11,7 @@ import uuid
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import httpx
@@ -77,6 +77,10 @@ class Load:
             self._items.append((item, kind))
         asked = self.mail_every and number % self.mail_every == 0
         return item, kind, f"{self._tag}-{number}@example.org" if asked else None
+
+    def with_(self, other: "Load") -> "Load":
+        """Both as one, for the judge."""
+        return replace(self, count=self.count + other.count, sent=[*self.sent, *other.sent])
 
     async def all_sent(self) -> None:
         """Wait until everything is accepted."""

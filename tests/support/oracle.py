@@ -74,6 +74,10 @@ class Oracle:
         key = self._keys.item(item).key
         return hmac.digest(self._items, key.encode(), hashlib.sha256).hex()[:32]
 
+    def request_id(self, item: str, partner: str) -> str:
+        """Of the first round."""
+        return request_id(self.case_id(item), partner, 1)
+
     # -- waiting -------------------------------------------------------------------------------------
 
     async def receipts(self, sent: list[Sent]) -> dict[str, dict[str, Any]]:
@@ -308,7 +312,7 @@ def _causes(records: list[Record]) -> dict[str, set[str]]:
 def _readable(record: Record) -> dict[str, Any] | None:
     try:
         event = body_of(record)
-        return event if event["data"]["case_id"] else None
+        return event if isinstance(event["data"]["case_id"], str) else None
     except (ValueError, KeyError, TypeError, RecursionError):
         return None  # injected poison
 

@@ -10,6 +10,7 @@ expires a dead group member; ``RealKafka`` does neither, but needs a JRE and Mav
 """
 
 import contextlib
+import itertools
 import os
 import random
 import shutil
@@ -42,19 +43,20 @@ class ServerError(Exception):
     """What could not be started, why, and what to do."""
 
 
-def free_port() -> int:
-    """A loopback port nobody listens on.
+#: Outside the range the system hands to outgoing connections, so that a server can be stopped and
+#: started again on the port its clients know.
+_PORTS = range(20_000, 32_000)
+_next_port = itertools.count(random.SystemRandom().randrange(len(_PORTS)))
 
-    Outside the range the system hands to outgoing connections, so that a server can be stopped and
-    started again on the port its clients know.
-    """
-    picker = random.SystemRandom()
-    for _ in range(200):
-        port = picker.randrange(20_000, 32_000)
+
+def free_port() -> int:
+    """A loopback port nobody listens on and this process was not given before."""
+    for n in itertools.islice(_next_port, 200):
+        port = _PORTS[n % len(_PORTS)]
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind((LOOPBACK, port))
             return port
-    raise ServerError("no free port between 20000 and 32000 on 127.0.0.1; stop something")
+    raise ServerError(f"200 ports in {_PORTS} are taken on {LOOPBACK}; stop something")
 
 
 class Server:

@@ -48,7 +48,11 @@ METRICS = (
 
 
 class Publisher:
-    """One idempotent producer. ``send`` returns when all replicas have every record."""
+    """One idempotent producer. ``send`` returns when all replicas have every record.
+
+    A producer that failed is not used again: one that numbers its batches cannot go on where a broker
+    has forgotten them.
+    """
 
     def __init__(self, bootstrap: str, client_id: str, request_timeout: float = 15) -> None:
         self._options: dict[str, Any] = {
@@ -63,6 +67,7 @@ class Publisher:
         self._timeout = request_timeout + 5
         self._producer: AIOKafkaProducer | None = None
         self._starting = asyncio.Lock()
+        self._leaving: set[asyncio.Task[None]] = set()
 
     async def _started(self) -> AIOKafkaProducer:
         if self._producer is None:
@@ -83,6 +88,7 @@ class Publisher:
         """Send (topic, key, value, headers) records. Raises :class:`Retryable`; then any may be
         lost.
         """
+        producer = None
         try:
             async with asyncio.timeout(self._timeout):
                 producer = await self._started()
@@ -92,17 +98,29 @@ class Publisher:
                 ]
                 results = await asyncio.gather(*futures, return_exceptions=True)
         except (KafkaError, TimeoutError, OSError) as error:
+            self._discard(producer)
             raise Retryable(type(error).__name__, reason="kafka_away") from error
         failed = next((r for r in results if isinstance(r, BaseException)), None)
         if failed is not None:
+            self._discard(producer)
             raise Retryable(type(failed).__name__, reason="kafka_away") from failed
 
+    def _discard(self, producer: AIOKafkaProducer | None) -> None:
+        """Give it up; what it still holds may arrive as well, under event ids its readers know."""
+        if producer is not None and producer is self._producer:
+            self._producer = None
+            task = asyncio.create_task(self._close(producer))
+            self._leaving.add(task)
+            task.add_done_callback(self._leaving.discard)
+
+    async def _close(self, producer: AIOKafkaProducer) -> None:
+        with suppress(KafkaError, OSError):  # its batches have failed already, and are told of
+            await producer.stop()
+
     async def stop(self) -> None:
-        producer, self._producer = self._producer, None
-        if producer is not None:
-            with suppress(TimeoutError, KafkaError):
-                async with asyncio.timeout(5):
-                    await producer.stop()
+        self._discard(self._producer)
+        if self._leaving:
+            await asyncio.wait(self._leaving, timeout=5)
 
 
 class Outlet:
@@ -150,9 +168,12 @@ class Outlet:
             return
         try:
             await self._send(rows)
-        except Retryable:
+        except Retryable as error:
             self._behind = True
-            log.warning("publishing failed, events wait in the outbox", extra={"events": len(rows)})
+            log.warning(
+                "publishing failed, events wait in the outbox",
+                extra={"events": len(rows), "error": str(error)},
+            )
             return
         task = asyncio.create_task(self._delete([r.id for r in rows]))
         self._deletes.add(task)

@@ -124,6 +124,8 @@ class Oracle:
             state["outboxes"] = self.hub.outboxes()
             state["messages"] = self.hub.count("notify", "notifications", {"state": "pending"})
             state["pages"] = self.hub.count("notify", "unread")
+            for book in ("reporters", "links"):  # not yet joined with the pages
+                state[book] = self.hub.count("notify", book, {"due_at": {"$ne": None}})
             if any(state.values()):
                 return False
             state["unread"] = await self.hub.unread()
@@ -276,7 +278,9 @@ class Oracle:
             if records:
                 case = self.case_id(addresses[report_id][1])
                 expected = {_mark(report_id, cause) for cause in causes[case]}
-                assert set(heard) == expected, "a reporter heard of other causes than happened"
+                missing, invented = expected - set(heard), set(heard) - expected
+                assert not missing, f"a reporter did not hear of {len(missing)} of {len(expected)}"
+                assert not invented, f"a reporter heard of {len(invented)} that did not happen"
         messages = new["notify", "notifications"]
         assert {m["report_id"] for m in messages.values()} == set(addresses)
         assert {m["state"] for m in messages.values()} <= {"sent"}, "a message failed"

@@ -55,21 +55,21 @@ $(STAMP): requirements-dev.lock pyproject.toml $(addsuffix /pyproject.toml,$(MEM
 
 ##@ Prove it
 .PHONY: test
-test: setup ## Everything that needs only Python: unit, contract, architecture, integration, the demo
-	$(BIN)/pytest -n $(JOBS) --dist loadgroup -m "not failure"
+test: setup ## Everything that needs only Python: unit, contract, architecture, integration, failure, the demo
+	$(BIN)/pytest -n $(JOBS) --dist loadgroup
 
 .PHONY: test-kafka
-test-kafka: setup ## The integration suite on Apache Kafka (needs a JRE 17 and Maven)
+test-kafka: setup ## The integration and failure suites on Apache Kafka (needs a JRE 17 and Maven)
 	$(BIN)/python -m wasl_local fetch-kafka
-	WASL_TEST_KAFKA=real $(BIN)/pytest -n $(JOBS) --dist loadgroup tests/integration
+	WASL_TEST_KAFKA=real $(BIN)/pytest -n $(JOBS) --dist loadgroup tests/failure tests/integration
 
 .PHONY: failure
 failure: setup ## Kill, restart and cut off real processes: the whole failure suite
-	$(BIN)/pytest tests/failure -m failure
+	$(BIN)/pytest -n $(JOBS) --dist loadgroup tests/failure
 
 .PHONY: $(addprefix failure-,$(FAILURES))
 $(addprefix failure-,$(FAILURES)): failure-%: setup
-	$(BIN)/pytest tests/failure/test_$(subst -,_,$*).py -m failure
+	$(BIN)/pytest tests/failure/test_$(subst -,_,$*).py
 
 .PHONY: bench
 bench: setup ## Measure the chain against the raw limit and the naive chain

@@ -6,6 +6,7 @@ import os
 import random
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from hub import Hub
@@ -40,6 +41,12 @@ class _Shared:
         hub, self._hub = self._hub, None
         if hub is not None:
             asyncio.run(hub.__aexit__())
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.parent == Path(__file__).parent:
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))  # tests of a file share a hub
 
 
 @pytest.fixture(scope="session")

@@ -93,8 +93,9 @@ async def test_a_read_model_from_shuffled_copies(
     """Intake forgets what it learnt and learns it from records in no order, each of them twice."""
     load = Load(hub, seed)
     await load.run()
-    before = await oracle.settled(load.sent)
+    await oracle.settled(load.sent)
     await oracle.quiet()
+    before = await oracle.receipts(load.sent)
     told = await _log(
         hub, "wasl.case.opened.v1", "wasl.case.updated.v1", "wasl.dispatch.updated.v1"
     )

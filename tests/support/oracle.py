@@ -56,7 +56,7 @@ class Oracle:
     def __init__(self, hub: Hub, before: _Before) -> None:
         self.hub = hub
         self._before = before
-        pepper = base64.b64decode(hub._secret("pepper"))
+        pepper = base64.b64decode(hub.secret("pepper"))
         self._receipts, self._items = derive(pepper, "receipt"), derive(pepper, "item")
         self._keys = ItemKeys(load_country_pack(hub.settings.country_pack).platforms)
 
@@ -105,11 +105,12 @@ class Oracle:
         shown: dict[str, dict[str, Any]] = {}
 
         async def all_there() -> bool:
-            shown.update(await self.receipts(sent))
+            waiting = [s for s in sent if shown.get(s.receipt, {}).get("status") != status]
+            shown.update(await self.receipts(waiting))
             return all(s["status"] == status for s in shown.values())
 
         try:
-            await until(all_there, timeout, 0.3)
+            await until(all_there, timeout, 0.5)
         except TimeoutError:
             counts = Counter(s["status"] for s in shown.values())
             raise AssertionError(f"not settled after {timeout:.0f} s: {dict(counts)}") from None
@@ -156,8 +157,10 @@ class Oracle:
         ``resent_mail``: a mail may arrive twice under one Message-ID. ``log_complete``: False when the
         broker lost records, from which the causes of mail are known.
         """
-        shown = await self.settled(load.sent, timeout)
+        await self.settled(load.sent, timeout)
         await self.quiet(timeout)
+        shown = await self.receipts(load.sent)
+        assert {s["status"] for s in shown.values()} == {"removed"}, "a receipt changed its mind"
         new = {book: self._new(book) for book in _BOOKS}
         cases = new["triage", "cases"]
         self._judge_cases(load, new)

@@ -109,6 +109,7 @@ class Partner:
     by_reference: dict[str, Report] = field(default_factory=dict)
     received: dict[str, int] = field(default_factory=dict)
     made: dict[str, int] = field(default_factory=dict)
+    bodies: list[str] = field(default_factory=list)
     rejected: int = 0
     callbacks_failed: int = 0
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
@@ -233,7 +234,7 @@ class _Break(Exception):  # noqa: N818
 
 
 def create_app(partner: Partner, protocol: str = "both") -> Starlette:
-    """The partner's API: ``POST /webhook`` and ``/reports``, ``POST /control``, ``GET /seen``."""
+    """The partner's API: ``POST /webhook`` and ``/reports``, ``POST /control``, and what it saw."""
 
     async def arrival(key: str, answer: Callable[[Report], Response]) -> Response:
         partner.received[key] = partner.received.get(key, 0) + 1
@@ -261,6 +262,7 @@ def create_app(partner: Partner, protocol: str = "both") -> Starlette:
         if not _signed(partner, request, body):
             partner.rejected += 1
             return JSONResponse({"error": "signature"}, 401)
+        partner.bodies.append(body.decode())
         key = request.headers["webhook-id"]
         return await arrival(key, lambda r: JSONResponse({"reference": r.reference}, 202))
 
@@ -295,6 +297,7 @@ def create_app(partner: Partner, protocol: str = "both") -> Starlette:
             body = None
         if not key or not isinstance(body, dict) or "item" not in body:
             return JSONResponse({"error": "idempotency-key and item are required"}, 400)
+        partner.bodies.append(json.dumps(body, ensure_ascii=False))
         return await arrival(key, lambda r: JSONResponse(r.shown(), 201))
 
     async def find(request: Request) -> Response:
@@ -348,7 +351,12 @@ def create_app(partner: Partner, protocol: str = "both") -> Starlette:
             }
         )
 
+    async def bodies(_: Request) -> Response:
+        """Every request that asked for something, as it came."""
+        return JSONResponse(partner.bodies)
+
     routes = [
+        Route("/bodies", bodies),
         Route("/control", control, methods=["POST"]),
         Route("/seen", seen, methods=["GET"]),
     ]

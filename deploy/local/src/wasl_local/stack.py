@@ -80,7 +80,7 @@ class Stack:
 
     def token(self, person: str) -> str:
         """The bearer token of one of the staff."""
-        return self._secret(f"token-{person}")
+        return self.secret(f"token-{person}")
 
     async def trace(self, receipt: str) -> list[str]:
         """The cases of a report, from the operators' command."""
@@ -189,11 +189,11 @@ class Stack:
 
     # -- the processes -----------------------------------------------------------------------------
 
-    def _secret(self, name: str) -> str:
+    def secret(self, name: str) -> str:
         return secrets.key(self.settings.directory / "secrets", name)
 
     def _webhook_secret(self, name: str) -> str:
-        return f"whsec_{self._secret(name)}"
+        return f"whsec_{self.secret(name)}"
 
     def _roles(self) -> list[Role]:
         staff = [
@@ -214,7 +214,7 @@ class Stack:
         hotline = {
             **quick,
             "base_url": self.url("hotline"),
-            "token": self._secret("hotline"),
+            "token": self.secret("hotline"),
         }
         platforms = {
             **quick,
@@ -253,8 +253,8 @@ class Stack:
             **_base_environment(),
             "KAFKA_BOOTSTRAP_SERVERS": self._bootstrap,
             "MONGODB_URI": self._mongodb,
-            "WASL_MASTER_KEY": self._secret("master_key"),
-            "WASL_PEPPER": self._secret("pepper"),
+            "WASL_MASTER_KEY": self.secret("master_key"),
+            "WASL_PEPPER": self.secret("pepper"),
             "WASL_COUNTRY_PACK": str(self.settings.country_pack),
             "WASL_CONNECTORS": ",".join(BUILT_IN_CONNECTORS),
         }
@@ -277,7 +277,7 @@ class Stack:
         env = {
             **_base_environment(),
             "WASL_SIMULATOR_SECRET": self._webhook_secret(name),
-            "WASL_SIMULATOR_TOKEN": self._secret(name),
+            "WASL_SIMULATOR_TOKEN": self.secret(name),
         }
         return Role(f"partner-{name}", command, env)
 

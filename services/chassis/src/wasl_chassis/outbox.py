@@ -50,8 +50,8 @@ METRICS = (
 class Publisher:
     """One idempotent producer. ``send`` returns when all replicas have every record.
 
-    A producer that failed is not used again: one that numbers its batches cannot go on where a broker
-    has forgotten them.
+    A producer that failed is not used again: one that numbers its batches cannot go on where a
+    broker has forgotten them.
     """
 
     def __init__(self, bootstrap: str, client_id: str, request_timeout: float = 15) -> None:

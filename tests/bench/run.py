@@ -166,7 +166,7 @@ async def neighbours(count: int, dead: bool) -> dict[str, Any]:
                 continue
             m.children[f"partner-{name}"] = _partner(m, name, port, secret)
         config = {
-            "webhook": {"endpoints": {"default": {"url": f"http://127.0.0.1:{ports['webhook']}/reports", "secret": secret}}},
+            "webhook": {"endpoints": {"hosting-desk": {"url": f"http://127.0.0.1:{ports['webhook']}/webhook", "secret": secret}}},
             "reference": {"base_url": f"http://127.0.0.1:{ports['reference']}", "token": "t" * 32},
         }  # fmt: skip
         for name in ports:
@@ -253,6 +253,18 @@ async def main(count: int, peers: bool, only: str, rounds: int) -> None:
         from peers import celery_chain
 
         steps.append(("f", "Celery + Redis", lambda: celery_chain(count, WORK / "celery")))
+    try:
+        await _measure(steps, only, rounds, results)
+    finally:  # what was measured before a step failed is worth keeping
+        show(results)
+        path = ROOT / f"bench-{time.strftime('%Y%m%d-%H%M%S')}.json"
+        write_json(path, results)
+        say.print(f"written to {path.name}")
+
+
+async def _measure(
+    steps: list[tuple[str, str, Any]], only: str, rounds: int, results: dict[str, Any]
+) -> None:
     for key, name, step in steps:
         if only and key not in only.split(","):
             continue
@@ -265,10 +277,6 @@ async def main(count: int, peers: bool, only: str, rounds: int) -> None:
         if rounds > 1:
             rates = [r.get("per_second", r.get("p50_ms", 0)) for r in runs]
             results[key]["spread"] = [rates[0], statistics.median(rates), rates[-1]]
-    show(results)
-    path = ROOT / f"bench-{time.strftime('%Y%m%d-%H%M%S')}.json"
-    write_json(path, results)
-    say.print(f"written to {path.name}")
 
 
 def show(results: dict[str, Any]) -> None:

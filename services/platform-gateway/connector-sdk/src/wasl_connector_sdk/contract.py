@@ -20,7 +20,7 @@ from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar, runtime_chec
 import httpx
 from pydantic import BaseModel, ConfigDict, Field
 
-from wasl_connector_sdk.models import CallbackRequest, Receipt, StatusUpdate, Submission
+from wasl_connector_sdk.models import CallbackRequest, Inbox, Receipt, StatusUpdate, Submission
 
 CONTRACT_VERSION = 1
 _NAME = re.compile(r"[a-z][a-z0-9_]{1,30}")
@@ -39,6 +39,15 @@ class Idempotency(StrEnum):
     NONE = "none"
 
 
+class Evidence(StrEnum):
+    """What a partner takes beside the address. Never the content itself."""
+
+    NONE = "none"
+    HASHES = "hashes"
+    #: Links a partner's staff may open for a limited time.
+    LINKS = "links"
+
+
 @dataclass(frozen=True, slots=True)
 class RateLimit:
     """Requests per second on average, and how many at once after a quiet time."""
@@ -55,8 +64,10 @@ class RateLimit:
 class Manifest:
     """What the gateway must know about a connector without running it.
 
-    ``name`` is a storage key and a topic: it never changes. ``accepts``: category slugs, None for
-    all. ``retry_seconds``: wait before the second, third, … attempt; after the last one the gateway
+    ``name`` is a storage key and a topic: it never changes. ``owner``: who answers for the code.
+    ``accepts``: category slugs, None for all. ``production``: the hosts where a report counts; the
+    gateway's HTTP client reaches them, and names below them, only with ``live`` in the config.
+    ``retry_seconds``: wait before the second, third, … attempt; after the last one the gateway
     gives up. ``poll_seconds``: wait before each status request after sending; the last one repeats.
     """
 
@@ -64,7 +75,10 @@ class Manifest:
     title: str
     docs: str
     idempotency: Idempotency
+    owner: str = ""
     accepts: frozenset[str] | None = None
+    evidence: Evidence = Evidence.NONE
+    production: frozenset[str] = frozenset()
     rate: RateLimit | None = None
     retry_seconds: tuple[float, ...] = (2, 10, 30, 120, 600, 1800, 7200, 21600, 43200, 86400)
     poll_seconds: tuple[float, ...] = (5, 30, 120, 600, 3600, 21600)
@@ -99,6 +113,10 @@ class ConnectorConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
+    live: bool = Field(
+        default=False,
+        description="false: everything is marked as a test and production cannot be reached",
+    )
     rate_per_second: float | None = Field(
         default=None, gt=0, description="Requests per second agreed with the partner"
     )
@@ -117,12 +135,23 @@ class Clock(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class HubIdentity:
+    """Who asks. ``country``: ISO 3166-1 alpha-2; ``contact``: the hub's own mailbox."""
+
+    name: str = "Wasl"
+    country: str = ""
+    contact: str = ""
+    url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Runtime:
     """What a connector is given; it creates none of it. ``log`` never sees a body or a location."""
 
     http: httpx.AsyncClient
     clock: Clock
     log: logging.Logger
+    hub: HubIdentity = HubIdentity()
 
 
 ConfigT = TypeVar("ConfigT", bound=ConnectorConfig)
@@ -176,6 +205,36 @@ class SupportsLookup(Protocol):
 class SupportsWithdrawal(Protocol):
     async def withdraw(self, reference: str, reason: str) -> None:
         """Take a request back. Repeating it is harmless."""
+
+
+class Progress(Protocol):
+    """How far a submission of several calls has come, over crashes and replicas."""
+
+    def get(self, name: str) -> str | None:
+        """What was saved under a name, None: nothing was."""
+
+    async def save(self, name: str, value: str) -> None:
+        """Durable when it returns. A partner's identifiers only, nothing about the item."""
+
+
+@runtime_checkable
+class SupportsSteps(Protocol):
+    async def submit_in_steps(self, submission: Submission, progress: Progress) -> Receipt:
+        """``submit`` for a partner that takes a report in several calls.
+
+        Called again after a crash at any point, with what was saved; so each step saves what it
+        got before the next begins, and a step is repeated only where that does no harm.
+        """
+
+
+@runtime_checkable
+class SupportsInbox(Protocol):
+    async def collect(self, cursor: str | None) -> Inbox:
+        """Answers that wait in a mailbox or a feed, from a cursor on; None: from the start.
+
+        One process of the connector calls it at a time. The cursor is stored with the answers, so
+        what is returned again after a crash must carry the same ``event_id``.
+        """
 
 
 AnyConnector = Connector[Any]

@@ -80,6 +80,19 @@ class InvalidSubmission(ConnectorError):  # noqa: N818
     reason = "invalid"
 
 
+class PersonNeeded(ConnectorError):  # noqa: N818
+    """Only a person can hand this over: ``packet`` is what to copy where. Nothing was sent.
+
+    The gateway keeps the packet encrypted and waits until somebody types the partner's reference.
+    """
+
+    reason = "person_needed"
+
+    def __init__(self, packet: str) -> None:
+        super().__init__("a person must hand this over")
+        self.packet = packet
+
+
 class CallbackRejected(ConnectorError):  # noqa: N818
     """A callback that proves nothing: unsigned, wrongly signed, too old, or not in the agreed form.
 

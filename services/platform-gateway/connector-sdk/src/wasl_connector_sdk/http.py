@@ -7,7 +7,7 @@ Neither bodies nor addresses reach an exception text.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -42,10 +42,12 @@ def client(
     keepalive: int = 16,
     transport: httpx.AsyncBaseTransport | None = None,
     proxy: str | None = None,
+    forbidden: frozenset[str] = frozenset(),
 ) -> httpx.AsyncClient:
     """The client the gateway lends to a connector. ``timeout``: seconds for each phase.
 
     ``keepalive``: idle connections kept; each costs a system call with every request.
+    ``forbidden``: hosts, and all names below them, that are never called (a test must not count).
     Ignores proxy and netrc settings of the environment: ``proxy`` is how to send all through one.
     """
     return httpx.AsyncClient(
@@ -56,12 +58,22 @@ def client(
         trust_env=False,
         transport=transport,
         proxy=proxy,
+        event_hooks={"request": [_refuse(forbidden)]} if forbidden else {},
         headers={
             "user-agent": USER_AGENT,
             "accept": "application/json",
             "accept-encoding": "identity",
         },
     )
+
+
+def _refuse(hosts: frozenset[str]) -> Callable[[httpx.Request], Awaitable[None]]:
+    async def refuse(request: httpx.Request) -> None:
+        host = request.url.host.lower().rstrip(".")
+        if any(host == h or host.endswith(f".{h}") for h in hosts):
+            raise TestModeError
+
+    return refuse
 
 
 def retry_after(value: str | None, now: datetime) -> float | None:
@@ -77,6 +89,13 @@ def retry_after(value: str | None, now: datetime) -> float | None:
         return None
     when = when if when.tzinfo else when.replace(tzinfo=UTC)
     return min(max((when - now).total_seconds(), 0.0), MAX_RETRY_AFTER)
+
+
+class TestModeError(InvalidSubmission):
+    """A connector in test mode called the partner's production; set ``live`` to mean it."""
+
+    __test__ = False  # no test class
+    reason = "test_mode"
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,14 @@ class Ground(_Model):
     text: str = ""
 
 
+class EvidenceReference(_Model):
+    """Evidence by reference. ``hash``: ``value`` in hex by ``algorithm``; ``link``: an address."""
+
+    kind: Literal["hash", "link"]
+    value: str = Field(repr=False, max_length=2000)
+    algorithm: str = ""
+
+
 class Submission(_Model):
     """One request to one partner about one item.
 
@@ -64,6 +72,7 @@ class Submission(_Model):
     kind: str
     language: str
     explanation: str = Field(default="", repr=False)
+    evidence: tuple[EvidenceReference, ...] = ()
     requested_at: AwareDatetime
     test: bool = False
 
@@ -80,6 +89,7 @@ class StatusUpdate(_Model):
     """What a partner says about one request, named by its reference, by our key, or both.
 
     ``event_id`` identifies the message, so that repeating it has no effect; polling has none.
+    ``reply``: the partner's own words, kept for the analyst.
     ``partner`` is who is known to have said it (None: a channel several partners share, except
     ``not_partners``, who have a channel of their own); the gateway ignores an answer about somebody
     else's request.
@@ -90,6 +100,7 @@ class StatusUpdate(_Model):
     idempotency_key: str | None = Field(default=None, max_length=80)
     reason: str | None = None
     event_id: str | None = Field(default=None, max_length=200)
+    reply: str | None = Field(default=None, repr=False, max_length=20_000)
     partner: str | None = None
     not_partners: frozenset[str] = frozenset()
 
@@ -98,6 +109,14 @@ class StatusUpdate(_Model):
         if self.reference is None and self.idempotency_key is None:
             raise ValueError("a status update names its request: reference or idempotency_key")
         return self
+
+
+class Inbox(_Model):
+    """Answers found, and where to go on. ``more``: ask again at once."""
+
+    updates: tuple[StatusUpdate, ...] = ()
+    cursor: str = Field(max_length=500)
+    more: bool = False
 
 
 class CallbackRequest(_Model):

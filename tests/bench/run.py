@@ -172,7 +172,7 @@ async def neighbours(count: int, dead: bool) -> dict[str, Any]:
         for name in ports:
             m.start(
                 name, "wasl_platform_gateway", "--connector", name,
-                WASL_CONNECTOR_CONFIG=json.dumps(config[name]), WASL_GATEWAY_TEST_SUBMISSIONS="true",
+                WASL_CONNECTOR_CONFIG=json.dumps(config[name]), WASL_LOG_LEVEL="WARNING",
             )  # fmt: skip
         await m.ready()
         service = seeder(m)

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import ClassVar
 
+import httpx
 import pytest
 import wasl_connector_sdk
 from pydantic import SecretStr, ValidationError
@@ -26,6 +27,7 @@ from wasl_connector_sdk import (
     Submission,
     SubmissionRefused,
     SupportsLookup,
+    http,
 )
 from wasl_connector_sdk.registry import GROUP, RegistryError, load, load_all
 from wasl_connector_sdk.urls import PartnerUrl
@@ -198,7 +200,7 @@ def test_an_address_is_https_or_near(url, ok):
 def test_a_submission_has_no_place_for_a_reporter_and_hides_the_item():
     assert set(Submission.model_fields) == {
         "idempotency_key", "case", "partner", "category", "severity", "ground", "scope", "location",
-        "platform", "kind", "language", "explanation", "requested_at", "test",
+        "platform", "kind", "language", "explanation", "evidence", "requested_at", "test",
     }  # fmt: skip
     made = Submission(
         idempotency_key="k" * 8,
@@ -254,3 +256,30 @@ def test_the_sdk_depends_on_pydantic_and_httpx_only():
 def test_config_of_built_in_connectors_is_json_schema_describable():
     for connector in load_all().values():
         assert json.dumps(connector.Config.model_json_schema())
+
+
+@pytest.mark.parametrize(
+    ("url", "refused"),
+    [
+        ("https://report.example/x", True),
+        ("https://api.REPORT.example./x", True),
+        ("https://myreport.example/x", False),
+        ("https://sandbox.example/x", False),
+    ],
+)
+async def test_test_mode_does_not_reach_production(url, refused):
+    reached = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        reached.append(request.url)
+        return httpx.Response(200)
+
+    forbidden = frozenset({"report.example"})
+    async with http.client(transport=httpx.MockTransport(answer), forbidden=forbidden) as client:
+        if refused:
+            with pytest.raises(http.TestModeError) as caught:
+                await http.exchange(client, "POST", url)
+            assert caught.value.reason == "test_mode"
+        else:
+            await http.exchange(client, "POST", url)
+    assert bool(reached) is not refused

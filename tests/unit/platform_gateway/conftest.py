@@ -219,7 +219,7 @@ class Gateway:
         )
         self.requests = RequestHandlers(manifest.name)
         self.answers = AnswerHandlers(self.hub, self.door, self.plan)
-        self.desk = DeskHandlers(self.hub, manifest.name, self.plan)
+        self.desk = DeskHandlers(self.hub, self.door, self.plan)
 
     async def request(self, *ids, partner="acme", **changes):
         """A batch of requests, as the consumer hands them over."""

@@ -4,11 +4,19 @@
 import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
 
 from pydantic import ValidationError
 from wasl_chassis.service import Service
 from wasl_chassis.settings import SettingsError
-from wasl_connector_sdk import ConnectorConfig, Runtime, SupportsPolling, http
+from wasl_connector_sdk import (
+    ConnectorConfig,
+    HubIdentity,
+    Runtime,
+    SupportsInbox,
+    SupportsPolling,
+    http,
+)
 from wasl_connector_sdk.contract import AnyConnector
 from wasl_connector_sdk.registry import RegistryError, load
 from wasl_schemas.country_pack import (
@@ -49,11 +57,18 @@ def build(settings: GatewaySettings) -> Service:
         timeout=settings.gateway_call_timeout_seconds,
         keepalive=settings.gateway_concurrency,
         proxy=settings.gateway_proxy,
+        forbidden=frozenset() if config.live else connector.manifest.production,
+    )
+    hub = HubIdentity(
+        name=pack.words(pack.info.title, "en"),
+        country=pack.info.country,
+        contact=settings.gateway_hub_contact,
+        url=settings.gateway_hub_url,
     )
     door = Door(
         connector,
         config,
-        Runtime(client, service.clock, logging.getLogger(f"wasl.connector.{name}")),
+        Runtime(client, service.clock, logging.getLogger(f"wasl.connector.{name}"), hub),
         clock=service.clock,
         metrics=service.metrics,
         call_timeout=settings.gateway_call_timeout_seconds,
@@ -66,17 +81,20 @@ def build(settings: GatewaySettings) -> Service:
         Tuning(
             batch=settings.gateway_batch,
             concurrency=settings.gateway_concurrency,
-            test_submissions=settings.gateway_test_submissions,
+            test=not config.live,
         ),
         rate=rate_of(connector, config),
         ground_text=ground_text(pack),
+        objection=lambda row: objection(pack, row, service.clock.now()),
         stopping=lambda: service.stopping,
     )
     answers = AnswerHandlers(service, door, plan)
-    desk = DeskHandlers(service, name, plan)
+    desk = DeskHandlers(service, door, plan)
     consumers.register(service, name, RequestHandlers(name))
     service.every("dispatch", 0.1, dispatcher.tick)
     service.every("answers", 1.0, answers.match_waiting)
+    if issubclass(connector, SupportsInbox):
+        service.every("inbox", settings.gateway_inbox_seconds, answers.collect)
     service.every("backlog", 5.0, dispatcher.measure)
     service.every("check", 60.0, door.check)
     token = settings.gateway_admin_token
@@ -123,6 +141,18 @@ def rate_of(connector: type[AnyConnector], config: ConnectorConfig) -> Rate | No
         return Rate(config.rate_per_second, config.rate_burst)
     limit = connector.manifest.rate
     return Rate(limit.per_second, limit.burst) if limit else None
+
+
+def objection(pack: CountryPack, row: Dispatch, now: datetime) -> str | None:
+    """Why nothing may go to a partner by the register of agreements; None: it may."""
+    partner = pack.partners.get(row.partner)
+    if partner is None:
+        return "partner_unknown"
+    if not {"*", row.category} & set(partner.categories):
+        return "category_not_agreed"
+    if not partner.agreement.valid_on(now.astimezone(ZoneInfo(pack.info.timezone)).date()):
+        return "agreement_not_valid"
+    return None
 
 
 def ground_text(pack: CountryPack) -> Callable[[Dispatch], str]:

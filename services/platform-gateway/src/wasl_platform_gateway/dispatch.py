@@ -30,12 +30,14 @@ from wasl_connector_sdk import (
     Idempotency,
     InvalidSubmission,
     Outcome,
+    PersonNeeded,
     RateLimited,
     Receipt,
     Submission,
     SubmissionRefused,
     SupportsLookup,
     SupportsPolling,
+    SupportsSteps,
     TransientError,
 )
 from wasl_schemas.events.dispatch_requested_v1 import DispatchItem
@@ -60,7 +62,7 @@ from wasl_platform_gateway.repository import LANES, LEDGER, by_state, control_of
 
 log = logging.getLogger(__name__)
 ITEM: TypeAdapter[DispatchItem] = TypeAdapter(DispatchItem)
-ITEM_FIELD = "case.item"
+ITEM_FIELD, PACKET_FIELD = "case.item", "dispatch.packet"
 #: A row as it is now → the versions it goes through; may be run again on a newer row.
 Step = Callable[[Dispatch], list[Dispatch]]
 
@@ -84,7 +86,7 @@ class Tuning:
 
     batch: int = 200
     concurrency: int = 16
-    test_submissions: bool = False
+    test: bool = False
     breaker: Breaker = field(default_factory=Breaker)
     #: From the last call's time limit to the stored result.
     margin: timedelta = timedelta(seconds=5)
@@ -135,7 +137,10 @@ def record(metrics: Metrics, news: Iterable[Dispatch]) -> None:
 
 
 class Dispatcher:
-    """``ground_text`` puts the ground of a row into words; ``jitter`` gives 0..1."""
+    """``ground_text`` puts the ground of a row into words; ``jitter`` gives 0..1.
+
+    ``objection``: why a row may not go to its partner by what was agreed with it, None: it may.
+    """
 
     def __init__(
         self,
@@ -146,6 +151,7 @@ class Dispatcher:
         *,
         rate: Rate | None = None,
         ground_text: Callable[[Dispatch], str] = lambda _: "",
+        objection: Callable[[Dispatch], str | None] = lambda _: None,
         stopping: Callable[[], bool] = lambda: False,
         jitter: Callable[[], float] = random.random,
     ) -> None:
@@ -155,6 +161,7 @@ class Dispatcher:
         self._tuning = tuning
         self._rate = rate
         self._ground_text = ground_text
+        self._objection = objection
         self._stopping = stopping
         self._jitter = jitter
         self._paused = False
@@ -265,7 +272,7 @@ class Dispatcher:
             return True  # nothing was reserved, so there is nothing to give back
         state = _Signals(lane, self._tuning.breaker, self._hub.clock)
         await self._call_all(
-            [(doc, self._caller(doc, submission)) for doc, submission in calls], state, token
+            [(doc, self._caller(doc, submission, token)) for doc, submission in calls], state, token
         )
         return True
 
@@ -296,6 +303,8 @@ class Dispatcher:
         accepts = self._door.manifest.accepts
         if accepts is not None and row.category not in accepts:
             return self._failing("category_not_accepted")
+        if (objection := self._objection(row)) is not None:
+            return self._failing(objection)
         cut_off = row.unsure or row.submitting_since is not None
         if cut_off and not self._can_find_out():
             return self._losing("interrupted")
@@ -326,12 +335,15 @@ class Dispatcher:
             language=row.language,
             explanation=item.explanation,
             requested_at=row.requested_at,
-            test=self._tuning.test_submissions,
+            test=self._tuning.test,
         )
 
-    def _caller(self, doc: Doc, submission: Submission) -> Callable[[], Awaitable[Called]]:
+    def _caller(
+        self, doc: Doc, submission: Submission, token: str
+    ) -> Callable[[], Awaitable[Called]]:
         async def call() -> Called:
             unsure = bool(doc["unsure"])
+            progress = _Saved(doc, lambda held, step: self._apply([(held, step)], token))
             try:
                 connector = await self._door.connector()
                 receipt: Receipt | None = None
@@ -341,12 +353,31 @@ class Dispatcher:
                     receipt = await self._found(lambda: lookup.find(key))
                     unsure = receipt is not None
                 if receipt is None:
-                    receipt = await self._door.call("submit", lambda: connector.submit(submission))
+                    receipt = await self._door.call(
+                        "submit",
+                        lambda: (
+                            connector.submit_in_steps(submission, progress)
+                            if isinstance(connector, SupportsSteps)
+                            else connector.submit(submission)
+                        ),
+                    )
+            except PersonNeeded as error:
+                step = await self._handing_over(doc, error.packet)
+                return Called(progress.doc, step, Sign.ALIVE)
             except ConnectorError as error:
-                return self._after_error(doc, error, unsure=unsure)
-            return Called(doc, self._sent(receipt), Sign.ALIVE)
+                return self._after_error(progress.doc, error, unsure=unsure)
+            return Called(progress.doc, self._sent(receipt), Sign.ALIVE)
 
         return call
+
+    async def _handing_over(self, doc: Doc, packet: str) -> Step:
+        keys, key = self._hub.unit().keys, key_of(doc["item"])
+        try:
+            await keys.load([key])
+            sealed = await keys.seal(key, PACKET_FIELD, packet)
+        except KeyDestroyed:
+            return self._erased
+        return lambda row: ledger.handed_over(row, sealed, self._hub.clock.now())
 
     async def _found(self, find: Callable[[], Awaitable[Receipt | None]]) -> Receipt | None:
         """A lookup changes nothing: whatever is final about a submission is not about a lookup."""
@@ -659,6 +690,25 @@ class Dispatcher:
             else:
                 record(self._hub.metrics, news)
                 return out
+
+
+class _Saved:
+    """A row's :class:`~wasl_connector_sdk.Progress`, and the row as its savings left it."""
+
+    def __init__(self, doc: Doc, apply: Callable[[Doc, Step], Awaitable[dict[str, Doc]]]) -> None:
+        self.doc = doc
+        self._apply = apply
+
+    def get(self, name: str) -> str | None:
+        saved: dict[str, str] = self.doc.get("progress", {})
+        return saved.get(name)
+
+    async def save(self, name: str, value: str) -> None:
+        stored = await self._apply(self.doc, lambda row: ledger.progressed(row, name, value))
+        if self.doc["_id"] not in stored:
+            # Another process holds the row and goes on from what was saved before.
+            raise AmbiguousOutcome("the lease was lost", reason="lease_lost")
+        self.doc = stored[self.doc["_id"]]
 
 
 class _Signals:

@@ -20,6 +20,7 @@ from wasl_connector_sdk import (
     ConnectorError,
     CredentialsRejected,
     InvalidSubmission,
+    PersonNeeded,
     RateLimited,
     Runtime,
     SubmissionRefused,
@@ -31,7 +32,7 @@ from wasl_platform_gateway.metrics import record_call, record_up
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
-Operation = Literal["check", "submit", "find", "status", "withdraw"]
+Operation = Literal["check", "submit", "find", "status", "withdraw", "collect"]
 _OUTCOMES: tuple[tuple[type[ConnectorError], str], ...] = (
     (TransientError, "transient"),
     (RateLimited, "rate_limited"),
@@ -39,6 +40,7 @@ _OUTCOMES: tuple[tuple[type[ConnectorError], str], ...] = (
     (CredentialsRejected, "auth"),
     (SubmissionRefused, "refused"),
     (InvalidSubmission, "invalid"),
+    (PersonNeeded, "person_needed"),
 )
 
 

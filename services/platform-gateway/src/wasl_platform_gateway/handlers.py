@@ -2,34 +2,56 @@
 """Use cases: a dispatch is requested, a partner answers, a person settles what is ambiguous."""
 
 import hashlib
+import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Literal, Protocol, TypeVar
 
-from wasl_chassis.failures import Conflict, Outcome, Permanent
+from wasl_chassis.failures import Conflict, KeyDestroyed, Outcome, Permanent
+from wasl_chassis.vault import key_of
 from wasl_chassis.work import UnitOfWork
-from wasl_connector_sdk import CallbackRejected, CallbackRequest, StatusUpdate, SupportsCallbacks
+from wasl_connector_sdk import (
+    CallbackRejected,
+    CallbackRequest,
+    ConnectorError,
+    StatusUpdate,
+    SupportsCallbacks,
+    SupportsInbox,
+    SupportsWithdrawal,
+)
 from wasl_schemas.envelope import Event
 from wasl_schemas.events.dispatch_requested_v1 import DispatchRequestedV1
 from wasl_schemas.ids import uuid7
-from wasl_schemas.lifecycle import DispatchState, IllegalTransition
+from wasl_schemas.lifecycle import DISPATCH, DispatchState, IllegalTransition
 from wasl_schemas.topics import DISPATCH_UPDATED_V1
 
-from wasl_platform_gateway.dispatch import Hub, emit, record, told
+from wasl_platform_gateway.dispatch import PACKET_FIELD, Hub, emit, record, told
 from wasl_platform_gateway.domain import ledger
 from wasl_platform_gateway.domain.lane import Lane, lane_id
 from wasl_platform_gateway.domain.ledger import Dispatch, Plan, Said
 from wasl_platform_gateway.door import Door
 from wasl_platform_gateway.metrics import record_callback
-from wasl_platform_gateway.repository import ANSWERS, LANES, LEDGER, Answer, by_state
+from wasl_platform_gateway.repository import (
+    ANSWERS,
+    CURSORS,
+    LANES,
+    LEDGER,
+    REPLIES,
+    Answer,
+    Cursor,
+    Reply,
+    by_state,
+)
 
+log = logging.getLogger(__name__)
 T = TypeVar("T")
 #: How long an answer waits for the dispatch it is about, in all.
 _WAIT_FOR_DISPATCH = timedelta(minutes=30)
 _LEASE = timedelta(seconds=30)
 _ATTEMPTS = 12
 Action = Literal["sent", "retry", "fail"]
+REPLY_FIELD = "dispatch.reply"
 
 
 class SharingHub(Hub, Protocol):
@@ -111,6 +133,7 @@ class AnswerHandlers:
         self._hub = hub
         self._door = door
         self._plan = plan
+        self._holder = uuid7()
 
     async def on_callback(self, connector: str, headers: Mapping[str, str], body: bytes) -> Taken:
         """Verify and apply. Raises UnknownConnector, CallbackRejected; then nothing was stored."""
@@ -125,24 +148,60 @@ class AnswerHandlers:
             record_callback(self._hub.metrics, connector, f"rejected_{error.reason}")
             raise
 
+        found = [self._answer(update, body, number) for number, update in enumerate(updates)]
+        return await self._take(list(zip(found, updates, strict=True)))
+
+    async def collect(self) -> bool:
+        """Read on in the connector's inbox, where it has one. True: there is more."""
+        hub, name = self._hub, self._door.name
+        opened = await self._door.connector()
+        if not isinstance(opened, SupportsInbox):
+            return False
+        now = hub.clock.now()
+        if not await hub.store.lease(f"inbox.{name}", self._holder, now=now, lease_for=_LEASE):
+            return False
+        doc = (await hub.store.read(CURSORS, (name,))).get(name)
+        cursor = doc["value"] if doc else None
+        try:
+            inbox = await self._door.call("collect", lambda: opened.collect(cursor))
+        except ConnectorError as error:
+            log.warning(
+                "an inbox cannot be read", extra={"connector": name, "reason": error.reason}
+            )
+            return False
+        found = [self._answer(u, u.model_dump_json().encode(), 0) for u in inbox.updates]
+        if found or inbox.cursor != cursor:
+            await self._take(
+                list(zip(found, inbox.updates, strict=True)),
+                Cursor(connector=name, value=inbox.cursor),
+            )
+        return inbox.more
+
+    async def _take(
+        self, said: Sequence[tuple[Answer, StatusUpdate]], cursor: Cursor | None = None
+    ) -> Taken:
+        """Apply answers, each once, and move the inbox's cursor with them."""
+
         async def work(uow: UnitOfWork) -> tuple[list[str], list[Dispatch]]:
             results: list[str] = []
             news: list[Dispatch] = []
-            for number, update in enumerate(updates):
-                answer = self._answer(update, body, number)
+            if cursor is not None:
+                await uow.get(CURSORS, cursor.connector)
+                uow.put(CURSORS, cursor)
+            for answer, update in said:
                 if await uow.get(ANSWERS, answer.answer_id) is not None:
                     results.append("duplicate")
                     continue
-                answer, told = await self._apply(uow, answer)
-                uow.put(ANSWERS, answer)
-                results.append(answer.result)
+                taken, told = await self._apply(uow, answer, update.reply)
+                uow.put(ANSWERS, taken)
+                results.append(taken.result)
                 news += told
             return results, news
 
         results, news = await _transact(self._hub, work)
         record(self._hub.metrics, news)
         for result in results:
-            record_callback(self._hub.metrics, connector, result)
+            record_callback(self._hub.metrics, self._door.name, result)
         names = ("applied", "stale", "duplicate", "waiting")
         return Taken(**{name: results.count(name) for name in names})
 
@@ -191,7 +250,9 @@ class AnswerHandlers:
             result="waiting",
         )
 
-    async def _apply(self, uow: UnitOfWork, answer: Answer) -> tuple[Answer, list[Dispatch]]:
+    async def _apply(
+        self, uow: UnitOfWork, answer: Answer, reply: str | None = None
+    ) -> tuple[Answer, list[Dispatch]]:
         now = self._hub.clock.now()
         row = await self._row(uow, answer)
         settled = {"due_at": None, "lease": None, "lease_until": None}
@@ -200,12 +261,31 @@ class AnswerHandlers:
             wait = timedelta(seconds=min(2.0**answer.tries, 300))
             changes = {"result": "unknown"} if over else {"due_at": now + wait}
             return answer.model_copy(update={**settled, **changes, "tries": answer.tries + 1}), []
+        if reply:
+            await self._keep(uow, answer, row, reply)
         said = Said(answer.outcome, answer.reason, answer.reference)
         steps = ledger.answered(row, said, now, self._plan)
         result = "applied" if steps else "stale"
         if steps:
             uow.put(LEDGER, steps[-1])
         return answer.model_copy(update={**settled, "result": result}), emit(uow, row, steps)
+
+    async def _keep(self, uow: UnitOfWork, answer: Answer, row: Dispatch, reply: str) -> None:
+        key = key_of(row.item)
+        try:
+            await uow.keys.load([key])
+            text = await uow.keys.seal(key, REPLY_FIELD, reply)
+        except KeyDestroyed:
+            return  # the case was erased; so is what is said about it
+        uow.put(
+            REPLIES,
+            Reply(
+                reply_id=answer.answer_id,
+                dispatch_id=row.dispatch_id,
+                received_at=answer.received_at,
+                text=text,
+            ),
+        )
 
     async def _row(self, uow: UnitOfWork, answer: Answer) -> Dispatch | None:
         """The dispatch an answer is about, where the one who answered may speak about it."""
@@ -228,13 +308,93 @@ class AnswerHandlers:
         return None
 
 
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """One dispatch as an operator needs it: what to hand over, what the partner wrote."""
+
+    row: Dispatch
+    packet: str | None
+    replies: tuple[tuple[datetime, str], ...]
+
+
 class DeskHandlers:
     """What an operator does with dispatches no machine can settle."""
 
-    def __init__(self, hub: SharingHub, connector: str, plan: Plan) -> None:
+    def __init__(self, hub: SharingHub, door: Door, plan: Plan) -> None:
         self._hub = hub
-        self._connector = connector
+        self._door = door
+        self._connector = door.name
         self._plan = plan
+
+    async def sheet(self, dispatch_id: str) -> Sheet | None:
+        """None where this connector has no such dispatch. Erased words are left out."""
+        doc = (await self._hub.store.read(LEDGER, (dispatch_id,))).get(dispatch_id)
+        row = LEDGER.decode(doc) if doc else None
+        if row is None or row.connector != self._connector:
+            return None
+        keys = self._hub.unit().keys
+        docs = await self._hub.store.find(
+            REPLIES, {"dispatch_id": dispatch_id}, sort=(("received_at", 1),), limit=100
+        )
+        try:
+            await keys.load([key_of(row.item)])
+            packet = await keys.open(row.packet, PACKET_FIELD) if row.packet else None
+            replies = [
+                (reply.received_at, await keys.open(reply.text, REPLY_FIELD))
+                for reply in map(REPLIES.decode, docs)
+            ]
+        except KeyDestroyed:
+            return Sheet(row, None, ())
+        return Sheet(row, packet, tuple(replies))
+
+    async def outcome(self, dispatch_id: str, said: Said) -> Dispatch | None:
+        """What a partner told us outside its channel. Raises IllegalTransition."""
+
+        def steps(row: Dispatch, now: datetime) -> list[Dispatch]:
+            found = ledger.answered(row, said, now, self._plan)
+            if not found:
+                raise IllegalTransition(f"'{said.outcome}' does not follow '{row.state}'")
+            return found
+
+        return await self._change(dispatch_id, steps)
+
+    async def withdraw(self, dispatch_id: str, reason: str) -> Dispatch | None:
+        """Take a request back, at the partner too where it has it.
+
+        Raises IllegalTransition, and ConnectorError where the partner could not be told.
+        """
+        doc = (await self._hub.store.read(LEDGER, (dispatch_id,))).get(dispatch_id)
+        row = LEDGER.decode(doc) if doc else None
+        if row is None or row.connector != self._connector:
+            return None
+        if row.submitting_since is not None:
+            raise IllegalTransition("it is being sent at this moment; try again shortly")
+        DISPATCH.move(row.state, "withdraw")
+        if row.attempts and row.packet is None:
+            connector = await self._door.connector()
+            if not (isinstance(connector, SupportsWithdrawal) and row.reference):
+                raise IllegalTransition(
+                    "the partner may have it and takes nothing back by machine; write to it, "
+                    "then enter its answer as the outcome"
+                )
+            reference = row.reference
+            await self._door.call("withdraw", lambda: connector.withdraw(reference, reason))
+        return await self._change(dispatch_id, lambda r, now: ledger.withdrawn(r, reason, now))
+
+    async def _change(
+        self, dispatch_id: str, change: Callable[[Dispatch, datetime], list[Dispatch]]
+    ) -> Dispatch | None:
+        async def work(uow: UnitOfWork) -> tuple[Dispatch | None, list[Dispatch]]:
+            row = await uow.get(LEDGER, dispatch_id)
+            if row is None or row.connector != self._connector:
+                return None, []
+            steps = change(row, uow.now())
+            uow.put(LEDGER, steps[-1])
+            return steps[-1], emit(uow, row, steps)
+
+        row, news = await _transact(self._hub, work)
+        record(self._hub.metrics, news)
+        return row
 
     async def in_state(self, state: DispatchState) -> list[Dispatch]:
         return await by_state(self._hub.store, self._connector, state)
@@ -247,26 +407,17 @@ class DeskHandlers:
         None where this connector has no such dispatch. Raises IllegalTransition.
         """
 
-        async def work(uow: UnitOfWork) -> tuple[Dispatch | None, list[Dispatch]]:
-            row = await uow.get(LEDGER, dispatch_id)
-            if row is None or row.connector != self._connector:
-                return None, []
+        def steps(row: Dispatch, now: datetime) -> list[Dispatch]:
             if row.state not in (DispatchState.AMBIGUOUS, DispatchState.FAILED):
                 raise IllegalTransition(
                     f"state '{row.state}' needs no person; 'ambiguous' and 'failed' do"
                 )
-            now = uow.now()
             match action:
                 case "sent":
-                    known = reference or row.dispatch_id
-                    steps = ledger.resolved_sent(row, known, now, self._plan)
+                    return ledger.resolved_sent(row, reference or row.dispatch_id, now, self._plan)
                 case "retry":
-                    steps = ledger.resolved_retry(row, now)
+                    return ledger.resolved_retry(row, now)
                 case "fail":
-                    steps = ledger.resolved_failed(row, now)
-            uow.put(LEDGER, steps[-1])
-            return steps[-1], emit(uow, row, steps)
+                    return ledger.resolved_failed(row, now)
 
-        row, news = await _transact(self._hub, work)
-        record(self._hub.metrics, news)
-        return row
+        return await self._change(dispatch_id, steps)

@@ -2,16 +2,17 @@
 """Routes: partners' callbacks, and the operator's desk behind a bearer token."""
 
 import hmac
+from collections.abc import Awaitable
 from typing import Annotated, Any, Literal
 
 from fastapi import Depends, FastAPI, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from wasl_chassis.web import Problem, add_problem_handlers, field_problem, read_body, validate
-from wasl_connector_sdk import CallbackRejected
+from wasl_connector_sdk import CallbackRejected, ConnectorError, Outcome
 from wasl_schemas.lifecycle import DispatchState, IllegalTransition
 
-from wasl_platform_gateway.domain.ledger import Dispatch
+from wasl_platform_gateway.domain.ledger import Dispatch, Said
 from wasl_platform_gateway.handlers import Action, AnswerHandlers, DeskHandlers, UnknownConnector
 
 #: A status message is a few hundred bytes; Standard Webhooks advises to stay below 20 kB.
@@ -19,16 +20,36 @@ MAX_CALLBACK = 64 * 1024
 _REJECTIONS = {"signature": 401, "stale": 401, "malformed": 422}
 
 
-class Resolution(BaseModel):
-    """How a person settles an ambiguous or failed dispatch."""
+_Code = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,79}$")]
+_Reference = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[ -~]+$")]
 
+
+class _Wanted(BaseModel):
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
+
+class Resolution(_Wanted):
+    """How a person settles an ambiguous or failed dispatch."""
+
     action: Action
-    reference: str | None = Field(default=None, min_length=1, max_length=200, pattern=r"^[ -~]+$")
+    reference: _Reference | None = None
+
+
+class Entry(_Wanted):
+    """What a partner said outside its channel. ``reason``: a code, not a sentence."""
+
+    outcome: Outcome
+    reason: _Code | None = None
+    reference: _Reference | None = None
+
+
+class Withdrawal(_Wanted):
+    reason: _Code
 
 
 _RESOLUTION: TypeAdapter[Resolution] = TypeAdapter(Resolution)
+_ENTRY: TypeAdapter[Entry] = TypeAdapter(Entry)
+_WITHDRAWAL: TypeAdapter[Withdrawal] = TypeAdapter(Withdrawal)
 
 
 def create_app(answers: AnswerHandlers, desk: DeskHandlers, admin_token: str | None) -> FastAPI:
@@ -81,6 +102,46 @@ def _desk_routes(app: FastAPI, desk: DeskHandlers, admin_token: str) -> None:
     ) -> dict[str, list[dict[str, Any]]]:
         return {"dispatches": [_shown(row) for row in await desk.in_state(DispatchState(state))]}
 
+    @app.get("/internal/dispatches/{dispatch_id}", dependencies=guarded, summary="One, with words")
+    async def sheet(dispatch_id: str) -> dict[str, Any]:
+        """What a person hands over, and what the partner wrote."""
+        found = await desk.sheet(dispatch_id)
+        if found is None:
+            raise Problem(404, "No such dispatch")
+        replies = [{"received_at": at, "text": text} for at, text in found.replies]
+        return {**_shown(found.row), "packet": found.packet, "replies": replies}
+
+    async def settle(change: Awaitable[Dispatch | None]) -> dict[str, Any]:
+        try:
+            row = await change
+        except IllegalTransition as error:
+            raise Problem(409, "The dispatch is in another state", str(error)) from None
+        except ConnectorError as error:
+            raise Problem(
+                502, "The partner could not be told", f"Reason: {error.reason}."
+            ) from None
+        if row is None:
+            raise Problem(404, "No such dispatch")
+        return _shown(row)
+
+    @app.post(
+        "/internal/dispatches/{dispatch_id}/outcome",
+        dependencies=guarded,
+        summary="Enter one",
+    )
+    async def outcome(dispatch_id: str, request: Request) -> dict[str, Any]:
+        """What a partner said by telephone, on a portal, in a letter."""
+        said = validate(_ENTRY, await read_body(request, 4096))
+        answer = Said(said.outcome.value, said.reason, said.reference)
+        return await settle(desk.outcome(dispatch_id, answer))
+
+    @app.post(
+        "/internal/dispatches/{dispatch_id}/withdraw", dependencies=guarded, summary="Take one back"
+    )
+    async def withdraw(dispatch_id: str, request: Request) -> dict[str, Any]:
+        wanted = validate(_WITHDRAWAL, await read_body(request, 4096))
+        return await settle(desk.withdraw(dispatch_id, wanted.reason))
+
     @app.post(
         "/internal/dispatches/{dispatch_id}/resolve", dependencies=guarded, summary="Settle one"
     )
@@ -88,13 +149,7 @@ def _desk_routes(app: FastAPI, desk: DeskHandlers, admin_token: str) -> None:
         wanted = validate(_RESOLUTION, await read_body(request, 4096))
         if wanted.reference is not None and wanted.action != "sent":
             raise field_problem("reference", "belongs to the action 'sent'", "leave it out")
-        try:
-            row = await desk.resolve(dispatch_id, wanted.action, wanted.reference)
-        except IllegalTransition as error:
-            raise Problem(409, "The dispatch is in another state", str(error)) from None
-        if row is None:
-            raise Problem(404, "No such dispatch")
-        return _shown(row)
+        return await settle(desk.resolve(dispatch_id, wanted.action, wanted.reference))
 
 
 def _shown(row: Dispatch) -> dict[str, Any]:

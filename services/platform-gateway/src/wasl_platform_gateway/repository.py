@@ -40,6 +40,22 @@ class Answer(Model):
     lease_until: datetime | None = None
 
 
+class Reply(Model):
+    """A partner's own words about a dispatch. ``text``: sealed with the case's key."""
+
+    reply_id: str
+    dispatch_id: str
+    received_at: datetime
+    text: str
+
+
+class Cursor(Model):
+    """How far a connector's inbox has been read."""
+
+    connector: str
+    value: str
+
+
 class Control(Model):
     """Whether a connector is paused. Requests are still taken into the ledger, nothing is sent."""
 
@@ -72,7 +88,11 @@ ANSWERS: Collection[Answer] = Collection.of(
     ),
 )
 CONTROLS: Collection[Control] = Collection.of("connectors", Control, "connector")
-COLLECTIONS = (LEDGER, LANES, ANSWERS, CONTROLS)
+REPLIES: Collection[Reply] = Collection.of(
+    "replies", Reply, "reply_id", (Index((("dispatch_id", 1), ("received_at", 1))),)
+)
+CURSORS: Collection[Cursor] = Collection.of("inboxes", Cursor, "connector")
+COLLECTIONS = (LEDGER, LANES, ANSWERS, CONTROLS, REPLIES, CURSORS)
 
 
 async def control_of(store: Store, connector: str) -> Control:

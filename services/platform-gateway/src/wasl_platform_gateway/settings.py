@@ -35,6 +35,10 @@ class GatewaySettings(Settings):
     gateway_no_reply_after_seconds: float | None = Field(
         default=None, gt=0, description="Instead of the country pack's clock for each severity"
     )
-    gateway_test_submissions: bool = Field(
-        default=False, description="Marks every request as a test, for a partner's sandbox"
+    gateway_hub_contact: str = Field(
+        default="", description="The hub's mailbox for partners' questions; some require one"
+    )
+    gateway_hub_url: str = Field(default="", description="The hub's public page")
+    gateway_inbox_seconds: float = Field(
+        default=30, ge=1, description="How often a connector's mailbox is read, where it has one"
     )

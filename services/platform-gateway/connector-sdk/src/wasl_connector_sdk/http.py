@@ -7,6 +7,7 @@ Neither bodies nor addresses reach an exception text.
 """
 
 import json
+import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -43,11 +44,13 @@ def client(
     transport: httpx.AsyncBaseTransport | None = None,
     proxy: str | None = None,
     forbidden: frozenset[str] = frozenset(),
+    cert: ssl.SSLContext | None = None,
 ) -> httpx.AsyncClient:
     """The client the gateway lends to a connector. ``timeout``: seconds for each phase.
 
     ``keepalive``: idle connections kept; each costs a system call with every request.
     ``forbidden``: hosts, and all names below them, that are never called (a test must not count).
+    ``cert``: for a partner that asks who we are by certificate; it says whom to trust as well.
     Ignores proxy and netrc settings of the environment: ``proxy`` is how to send all through one.
     """
     return httpx.AsyncClient(
@@ -56,6 +59,7 @@ def client(
         limits=httpx.Limits(max_connections=None, max_keepalive_connections=keepalive),
         follow_redirects=False,
         trust_env=False,
+        verify=True if cert is None else cert,
         transport=transport,
         proxy=proxy,
         event_hooks={"request": [_refuse(forbidden)]} if forbidden else {},

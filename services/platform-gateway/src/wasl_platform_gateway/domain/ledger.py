@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from pydantic import Field
 from wasl_schemas.base import Model
 from wasl_schemas.events.common import Severity
 from wasl_schemas.events.dispatch_requested_v1 import DispatchRequestedV1
@@ -31,7 +32,8 @@ class Dispatch(Model):
     """``version`` grows with each change of state and is 0 while merely requested.
 
     ``submitting_since`` is stored before a partner is called and cleared with the result: found
-    set, a call was cut off. ``unsure``: an earlier call may have succeeded.
+    set, a call was cut off. ``unsure``: an earlier call may have succeeded. ``progress``: what a
+    connector of several calls has saved. ``packet``: sealed, what a person hands over.
     """
 
     dispatch_id: str
@@ -57,6 +59,8 @@ class Dispatch(Model):
     reason: str | None = None
     submitting_since: datetime | None = None
     unsure: bool = False
+    progress: dict[str, str] = Field(default_factory=dict)
+    packet: str | None = None
     sent_at: datetime | None = None
     no_reply_at: datetime | None = None
     due_at: datetime | None = None
@@ -186,6 +190,19 @@ def lost_track(row: Dispatch, reason: str, now: datetime) -> list[Dispatch]:
     ]
 
 
+def handed_over(row: Dispatch, packet: str, now: datetime) -> list[Dispatch]:
+    """Only a person can bring it to the partner; nothing was sent."""
+    if row.state is not DispatchState.REQUESTED:
+        return [row.but(**_FREE, **_SURE)]
+    changes = {"reason": "person_needed", "packet": packet}
+    return [_moved(row, "lose_track", now, **changes, **_SURE, **_FREE)]
+
+
+def progressed(row: Dispatch, name: str, value: str) -> list[Dispatch]:
+    """One more step of several is behind us."""
+    return [row.but(progress={**row.progress, name: value})]
+
+
 def withdrawn(row: Dispatch, reason: str, now: datetime) -> list[Dispatch]:
     """The item was erased: there is nothing left to send."""
     if not DISPATCH.allows(row.state, "withdraw"):
@@ -266,7 +283,8 @@ def resolved_sent(row: Dispatch, reference: str, now: datetime, plan: Plan) -> l
 
 def resolved_retry(row: Dispatch, now: datetime) -> list[Dispatch]:
     """A person made sure that the partner does not have it. Raises IllegalTransition."""
-    return [_moved(row, "retry", now, attempts=0, reason=None, due_at=now, **_SURE, **_FREE)]
+    anew: dict[str, Any] = {"attempts": 0, "reason": None, "progress": {}, "packet": None}
+    return [_moved(row, "retry", now, **anew, due_at=now, **_SURE, **_FREE)]
 
 
 def resolved_failed(row: Dispatch, now: datetime) -> list[Dispatch]:

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The gateway's piece of the operators' command: ledger rows, and the switch of each connector."""
 
+import asyncio
+import logging
 from collections.abc import Sequence
 
 from wasl_chassis.operating import (
@@ -13,11 +15,18 @@ from wasl_chassis.operating import (
     TraceLine,
     Trail,
 )
+from wasl_chassis.settings import read
+from wasl_connector_sdk import ConnectorError, Runtime, http
+from wasl_connector_sdk.registry import RegistryError, load
 
 from wasl_platform_gateway import repository
+from wasl_platform_gateway.bootstrap import read_config
 from wasl_platform_gateway.domain.ledger import Dispatch
 from wasl_platform_gateway.repository import LEDGER, Control, control_of
-from wasl_platform_gateway.settings import GatewaySettings
+from wasl_platform_gateway.settings import GatewaySettings, ProbeSettings
+
+#: How long ``drain`` waits.
+DRAIN_SECONDS = 600
 
 
 async def trace(desk: Desk, trail: Trail) -> list[TraceLine]:
@@ -74,6 +83,59 @@ async def resume(desk: Desk, name: str) -> Sequence[Row]:
     return [_switch(await repository.resume(desk.store, name, by=desk.operator, now=now))]
 
 
+async def show(desk: Desk, name: str) -> Sequence[Row]:
+    _known(desk, name)
+    return [
+        {
+            "partner": line.partner,
+            "dispatches": [f"{state}: {count}" for state, count in line.states.items()],
+            "oldest pending": line.oldest_pending,
+            "last sent": line.last_sent,
+            "circuit": line.circuit,
+        }
+        for line in await repository.lines(desk.store, name, desk.clock.now())
+    ]
+
+
+async def drain(desk: Desk, name: str) -> Sequence[Row]:
+    _known(desk, name)
+    for _ in range(DRAIN_SECONDS):
+        left = await repository.unsent(desk.store, name)
+        if not left:
+            return await pause(desk, name)
+        await desk.clock.sleep(1)
+    raise Refused(
+        f"{left} dispatches of '{name}' still wait after {DRAIN_SECONDS} s and nothing was paused; "
+        f"'wasl connectors show {name}' says why they wait"
+    )
+
+
+async def test(desk: Desk, name: str) -> Sequence[Row]:
+    _known(desk, name)
+    settings = read(ProbeSettings)
+    try:
+        connector = load(name)
+    except RegistryError as error:
+        raise Refused(str(error)) from None
+    config = read_config(connector, settings.connector_config.get_secret_value())
+    client = http.client(
+        proxy=settings.gateway_proxy,
+        forbidden=frozenset() if config.live else connector.manifest.production,
+    )
+    outcome = "reachable"
+    async with client:
+        runtime = Runtime(client, desk.clock, logging.getLogger("wasl.connector.test"))
+        async with connector.open(config, runtime) as opened:
+            try:
+                async with asyncio.timeout(30):
+                    await opened.check()
+            except ConnectorError as error:
+                outcome = error.reason
+            except TimeoutError:
+                outcome = "no_answer"
+    return [{"connector": name, "mode": "live" if config.live else "test", "check": outcome}]
+
+
 def _known(desk: Desk, name: str) -> None:
     if name not in desk.connectors:
         known = ", ".join(desk.connectors)
@@ -86,7 +148,7 @@ def _switch(c: Control) -> Row:
 
 CONNECTORS = CommandGroup(
     "connectors",
-    "The connectors of this deployment: see, pause, resume.",
+    "The connectors of this deployment: see, pause, resume, drain, test.",
     (
         Command(
             "list",
@@ -102,6 +164,26 @@ CONNECTORS = CommandGroup(
             "NAME",
         ),
         Command("resume", "Send again, and what has waited too.", resume, "NAME"),
+        Command(
+            "show",
+            "Each partner behind a connector: its dispatches by state, the oldest that waits, when "
+            "one last went out, and whether its circuit is open.",
+            show,
+            "NAME",
+        ),
+        Command(
+            "drain",
+            "Wait until everything that is due has gone out (10 minutes at most), then pause.",
+            drain,
+            "NAME",
+        ),
+        Command(
+            "test",
+            "Ask the partner whether it is there and knows us, with the connector's settings "
+            "(WASL_CONNECTOR_CONFIG or WASL_CONNECTOR_CONFIG_FILE). Never makes a report.",
+            test,
+            "NAME",
+        ),
     ),
 )
 OPERATIONS = Operations(

@@ -143,6 +143,49 @@ async def overview(store: Store, connectors: Iterable[str]) -> list[Overview]:
     return out
 
 
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """One partner of ``wasl connectors show``: dispatches by state, and how it is reached."""
+
+    partner: str
+    states: dict[str, int]
+    oldest_pending: datetime | None
+    last_sent: datetime | None
+    circuit: str
+
+
+async def lines(store: Store, connector: str, now: datetime) -> list[Lines]:
+    """The partners of one connector, by name."""
+    out = []
+    for doc in await store.find(LANES, {"connector": connector}, sort=(("_id", 1),)):
+        lane = LANES.decode(doc)
+        where = {"connector": connector, "partner": lane.partner}
+        counts = {
+            state.value: await store.count(LEDGER, {**where, "state": state.value})
+            for state in DispatchState
+        }
+        waiting = {**where, "state": DispatchState.REQUESTED.value}
+        oldest = await store.find(LEDGER, waiting, sort=(("requested_at", 1),), limit=1)
+        newest = await store.find(LEDGER, where, sort=(("sent_at", -1),), limit=1)
+        shut = lane.open_until is not None
+        blocked = lane.blocked_until is not None and lane.blocked_until > now
+        out.append(
+            Lines(
+                partner=lane.partner,
+                states={state: count for state, count in counts.items() if count},
+                oldest_pending=oldest[0]["requested_at"] if oldest else None,
+                last_sent=newest[0]["sent_at"] if newest else None,
+                circuit=f"open: {lane.reason}" if shut else "told to wait" if blocked else "closed",
+            )
+        )
+    return out
+
+
+async def unsent(store: Store, connector: str) -> int:
+    """Dispatches that wait to be sent."""
+    return await _count(store, connector, DispatchState.REQUESTED)
+
+
 async def pause(store: Store, connector: str, *, by: str, now: datetime) -> Control:
     """Stop sending and polling within a second. Pausing twice keeps the first time."""
     wanted = Control(connector=connector, paused=True, since=now, by=by)

@@ -71,6 +71,11 @@ failure: setup ## Kill, restart and cut off real processes: the whole failure su
 $(addprefix failure-,$(FAILURES)): failure-%: setup
 	$(BIN)/pytest tests/failure/test_$(subst -,_,$*).py
 
+.PHONY: test-partners
+test-partners: setup ## Connectors on partners' real servers; skips, with the reason, what cannot be installed
+	$(BIN)/python tests/partners/install.py $(if $(REQUIRE),--require $(REQUIRE))
+	$(BIN)/pytest -rs tests/partners
+
 .PHONY: bench
 bench: setup ## Measure the chain against the raw limit and the naive chain
 	$(BIN)/python tests/bench/run.py
@@ -88,6 +93,7 @@ check: setup ## Lint, format, types, layers, generated files; what CI runs first
 	$(BIN)/lint-imports
 	$(BIN)/python -m wasl_schemas.generate --check
 	$(BIN)/python -m wasl_local.reference --check
+	@$(BIN)/python -m wasl_connector_sdk quality --check
 	@if docker compose version >/dev/null 2>&1; then docker compose --profile demo config -q; fi
 
 .PHONY: fix
@@ -99,6 +105,14 @@ fix: setup ## Let ruff repair what it can
 schemas: setup ## Write the generated schemas and documents again
 	$(BIN)/python -m wasl_schemas.generate
 	$(BIN)/python -m wasl_local.reference
+
+.PHONY: new-connector
+new-connector: setup ## A connector that works, to change: NAME=acme [TITLE="Acme Desk"] [EXTERNAL=dir]
+	@$(BIN)/python -m wasl_connector_sdk new "$(NAME)" $(if $(TITLE),--title "$(TITLE)") $(if $(EXTERNAL),--external "$(EXTERNAL)")
+
+.PHONY: quality
+quality: setup ## Hold the connectors to the quality scale, write its table; CLAIM=acme marks what is met
+	@$(BIN)/python -m wasl_connector_sdk quality $(if $(CLAIM),--claim $(CLAIM))
 
 .PHONY: lock
 lock: setup ## Resolve the newest versions and pin them; the files name no registry

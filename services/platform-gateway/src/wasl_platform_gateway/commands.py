@@ -5,6 +5,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 
+from pydantic import Field, SecretStr
 from wasl_chassis.operating import (
     Command,
     CommandGroup,
@@ -15,7 +16,7 @@ from wasl_chassis.operating import (
     TraceLine,
     Trail,
 )
-from wasl_chassis.settings import read
+from wasl_chassis.settings import Settings, read
 from wasl_connector_sdk import ConnectorError, Runtime, http
 from wasl_connector_sdk.registry import RegistryError, load
 
@@ -23,10 +24,24 @@ from wasl_platform_gateway import repository
 from wasl_platform_gateway.bootstrap import read_config
 from wasl_platform_gateway.domain.ledger import Dispatch
 from wasl_platform_gateway.repository import LEDGER, Control, control_of
-from wasl_platform_gateway.settings import GatewaySettings, ProbeSettings
+from wasl_platform_gateway.settings import GatewaySettings
 
 #: How long ``drain`` waits.
 DRAIN_SECONDS = 600
+_UNUSED = SecretStr("")
+
+
+class ProbeSettings(Settings):
+    """What ``wasl connectors test`` needs: the partner's address and nothing of ours."""
+
+    kafka_bootstrap_servers: str = Field(default="", validation_alias="KAFKA_BOOTSTRAP_SERVERS")
+    mongodb_uri: SecretStr = Field(default=_UNUSED, validation_alias="MONGODB_URI")
+    master_key: SecretStr = _UNUSED
+    pepper: SecretStr = _UNUSED
+    connector_config: SecretStr = Field(
+        default=SecretStr("{}"), description="JSON of the connector's settings; see its docs"
+    )
+    gateway_proxy: str | None = Field(default=None, pattern=r"^(https?|socks5)://")
 
 
 async def trace(desk: Desk, trail: Trail) -> list[TraceLine]:

@@ -42,19 +42,3 @@ class GatewaySettings(Settings):
     gateway_inbox_seconds: float = Field(
         default=30, ge=1, description="How often a connector's mailbox is read, where it has one"
     )
-
-
-_UNUSED = SecretStr("")
-
-
-class ProbeSettings(Settings):
-    """What ``wasl connectors test`` needs: the partner's address and nothing of ours."""
-
-    kafka_bootstrap_servers: str = Field(default="", validation_alias="KAFKA_BOOTSTRAP_SERVERS")
-    mongodb_uri: SecretStr = Field(default=_UNUSED, validation_alias="MONGODB_URI")
-    master_key: SecretStr = _UNUSED
-    pepper: SecretStr = _UNUSED
-    connector_config: SecretStr = Field(
-        default=SecretStr("{}"), description="JSON of the connector's settings; see its docs"
-    )
-    gateway_proxy: str | None = Field(default=None, pattern=r"^(https?|socks5)://")

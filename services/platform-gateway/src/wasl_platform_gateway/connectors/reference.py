@@ -78,6 +78,7 @@ class ReferenceConnector(Connector[ReferenceConfig]):
         name="reference",
         title="Reference API",
         docs="docs/connectors.md#reference",
+        owner="Wasl maintainers",
         idempotency=Idempotency.NATIVE_KEY,
     )
     Config: ClassVar[type[ConnectorConfig]] = ReferenceConfig

@@ -3,7 +3,9 @@
 
 ``webhook-id`` is the idempotency key and stays the same over attempts; any 2xx means the partner
 has it. Both sides know the request by our key; a partner may name a reference of its own as well.
-Callbacks are verified (HMAC-SHA256, ``v1``) and at most five minutes old or ahead.
+Signed with HMAC-SHA256 (``v1``, one secret for both ways) or ed25519 (``v1a``, a key pair for each
+way: our private key, the partner's public one). Callbacks are verified and at most five minutes old
+or ahead.
 """
 
 import base64
@@ -16,6 +18,8 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, ClassVar, Self
 
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -31,6 +35,7 @@ from wasl_connector_sdk import (
     CallbackRequest,
     Connector,
     ConnectorConfig,
+    CredentialsRejected,
     Idempotency,
     InvalidSubmission,
     Manifest,
@@ -47,27 +52,75 @@ from wasl_connector_sdk.urls import PartnerUrl
 TOLERANCE = timedelta(minutes=5)
 
 
+PRIVATE, PUBLIC = "whsk_", "whpk_"
+
+
 def _signing_key(secret: SecretStr) -> SecretStr:
+    text = secret.get_secret_value()
+    if text.startswith(PRIVATE):
+        _private_key(text)
+        return secret
+    if text.startswith(PUBLIC):
+        raise ValueError("expected a secret, got a public key; it belongs into 'public_key'")
     try:
-        size = len(_raw(secret))
-    except (ValueError, binascii.Error) as error:
+        size = len(_decoded(text, "whsec_"))
+    except ValueError as error:
         raise ValueError("expected 'whsec_' and 24 to 64 bytes in base64") from error
     if not 24 <= size <= 64:
         raise ValueError(f"expected 24 to 64 bytes in base64, got {size} bytes")
     return secret
 
 
-def _raw(secret: SecretStr) -> bytes:
-    return base64.b64decode(secret.get_secret_value().removeprefix("whsec_"), validate=True)
+def _verifying_key(text: str) -> str:
+    if text.startswith(PRIVATE):
+        raise ValueError("expected a public key, got a private one; nobody else may have that")
+    _public_key(text)
+    return text
+
+
+def _decoded(text: str, prefix: str) -> bytes:
+    return base64.b64decode(text.removeprefix(prefix), validate=True)
+
+
+def _private_key(text: str) -> Ed25519PrivateKey:
+    """32 bytes, or 64: the key and its public half, as NaCl keeps it."""
+    try:
+        raw = _decoded(text, PRIVATE)
+        key = Ed25519PrivateKey.from_private_bytes(raw[:32])
+    except ValueError:
+        raise ValueError("expected 'whsk_' and an ed25519 key in base64") from None
+    if raw[32:] not in (b"", key.public_key().public_bytes_raw()):
+        raise ValueError(
+            "expected 'whsk_' and 32 bytes, or 64 whose second half is their public key"
+        )
+    return key
+
+
+def _public_key(text: str) -> Ed25519PublicKey:
+    try:
+        raw = _decoded(text, PUBLIC) if text.startswith(PUBLIC) else b""
+        return Ed25519PublicKey.from_public_bytes(raw)
+    except ValueError:
+        raise ValueError("expected 'whpk_' and an ed25519 public key in base64") from None
 
 
 class Endpoint(BaseModel):
-    """Where one partner listens. The secret signs both directions."""
+    """Where one partner listens.
+
+    ``secret`` signs what we send. A ``whsec_`` secret verifies callbacks too, unless there is a
+    ``public_key``: then nothing else does.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     url: PartnerUrl
-    secret: Annotated[SecretStr, AfterValidator(_signing_key)]
+    secret: Annotated[SecretStr, AfterValidator(_signing_key)] = Field(
+        description="whsec_… (HMAC, shared with the partner) or whsk_… (ed25519, ours alone)"
+    )
+    public_key: Annotated[str, AfterValidator(_verifying_key)] | None = Field(
+        default=None,
+        description="whpk_…, the partner's; without it a whsk_… endpoint takes no callbacks",
+    )
 
 
 class WebhookConfig(ConnectorConfig):
@@ -107,11 +160,20 @@ def to_json(submission: Submission, now: datetime) -> dict[str, Any]:
     }
 
 
-def verify(secret: bytes, request: CallbackRequest) -> str:
+def sign(endpoint: Endpoint, message: str, now: datetime, body: bytes) -> str:
+    """The ``webhook-signature`` of a message to this endpoint."""
+    secret = endpoint.secret.get_secret_value()
+    if not secret.startswith(PRIVATE):
+        return Webhook(_decoded(secret, "whsec_")).sign(message, now, body.decode())
+    signature = _private_key(secret).sign(_signed(message, str(int(now.timestamp())), body))
+    return f"v1a,{base64.b64encode(signature).decode()}"
+
+
+def verify(endpoint: Endpoint, request: CallbackRequest) -> str:
     """The message's id, where signature and age are right. Raises CallbackRejected.
 
-    Standard Webhooks 1.0: ``v1`` is HMAC-SHA256 over ``id.timestamp.body``; several signatures may
-    be listed while a secret is replaced.
+    Standard Webhooks 1.0: a signature is over ``id.timestamp.body``; several may be listed while a
+    key is replaced.
     """
     message = request.headers.get("webhook-id", "")
     stamp = request.headers.get("webhook-timestamp", "")
@@ -120,21 +182,43 @@ def verify(secret: bytes, request: CallbackRequest) -> str:
         raise CallbackRejected("webhook-id is missing or unusable")
     if not (stamp.isascii() and stamp.isdigit() and len(stamp) <= 12):
         raise CallbackRejected("webhook-timestamp is missing or unusable")
-    signed = f"{message}.{stamp}.".encode() + request.body
-    expected = hmac.digest(secret, signed, hashlib.sha256)
-    if not any(hmac.compare_digest(expected, given) for given in _given(listed)):
-        raise CallbackRejected("no listed v1 signature is ours")
+    if not _vouches(endpoint, _signed(message, stamp, request.body), listed):
+        raise CallbackRejected("no listed signature is of this endpoint's key")
     sent = datetime.fromtimestamp(int(stamp), tz=UTC)
     if abs(request.received_at - sent) > TOLERANCE:
         raise CallbackRejected("too old or ahead of time", reason="stale")
     return message
 
 
-def _given(listed: Sequence[str]) -> list[bytes]:
+def _signed(message: str, stamp: str, body: bytes) -> bytes:
+    return f"{message}.{stamp}.".encode() + body
+
+
+def _vouches(endpoint: Endpoint, signed: bytes, listed: Sequence[str]) -> bool:
+    """Which key counts is the config's to say, never the message's."""
+    if endpoint.public_key is not None:
+        public = _public_key(endpoint.public_key)
+        return any(_is_signature(public, given, signed) for given in _given(listed, "v1a"))
+    secret = endpoint.secret.get_secret_value()
+    if secret.startswith(PRIVATE):
+        return False  # ours alone: a message signed with it is our own, sent back
+    expected = hmac.digest(_decoded(secret, "whsec_"), signed, hashlib.sha256)
+    return any(hmac.compare_digest(expected, given) for given in _given(listed, "v1"))
+
+
+def _is_signature(public: Ed25519PublicKey, given: bytes, signed: bytes) -> bool:
+    try:
+        public.verify(given, signed)
+    except InvalidSignature:
+        return False
+    return True
+
+
+def _given(listed: Sequence[str], wanted: str) -> list[bytes]:
     out = []
     for entry in listed[:10]:
         version, _, text = entry.partition(",")
-        if version == "v1":
+        if version == wanted:
             try:
                 out.append(base64.b64decode(text, validate=True))
             except (ValueError, binascii.Error):
@@ -147,6 +231,7 @@ class WebhookConnector(Connector[WebhookConfig]):
         name="webhook",
         title="Signed webhook",
         docs="docs/connectors.md#webhook",
+        owner="Wasl maintainers",
         idempotency=Idempotency.NATIVE_KEY,
     )
     Config: ClassVar[type[ConnectorConfig]] = WebhookConfig
@@ -177,23 +262,24 @@ class WebhookConnector(Connector[WebhookConfig]):
             "content-type": "application/json",
             "webhook-id": submission.idempotency_key,
             "webhook-timestamp": str(int(now.timestamp())),
-            "webhook-signature": Webhook(_raw(endpoint.secret)).sign(
-                submission.idempotency_key, now, body.decode()
-            ),
+            "webhook-signature": sign(endpoint, submission.idempotency_key, now, body),
         }
-        answer = expect(
-            await exchange(self._rt.http, "POST", str(endpoint.url), headers=headers, content=body),
-            now,
+        answer = await exchange(
+            self._rt.http, "POST", str(endpoint.url), headers=headers, content=body
         )
-        return _receipt(answer.json(), submission.idempotency_key)
+        if answer.status == 410:
+            # The standard: the partner wants no more from us. That is about all requests and none
+            # in particular, so nothing is refused and nothing is sent until a person has looked.
+            raise CredentialsRejected("HTTP 410", reason="endpoint_gone")
+        return _receipt(expect(answer, now).json(), submission.idempotency_key)
 
     def parse_callback(self, request: CallbackRequest) -> Sequence[StatusUpdate]:
-        """One status update. Who signed it is told by the secret that fits."""
+        """One status update. Who signed it is told by the key that fits."""
         own = frozenset(self._config.endpoints)
         rejected: CallbackRejected | None = None
         for partner, endpoint in self._candidates():
             try:
-                message = verify(_raw(endpoint.secret), request)
+                message = verify(endpoint, request)
             except CallbackRejected as error:
                 rejected = error if rejected is None or error.reason == "stale" else rejected
                 continue

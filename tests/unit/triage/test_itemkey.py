@@ -81,6 +81,12 @@ def test_every_example_of_the_pack_is_an_item_of_its_service(
         ("whatsapp +212 6 00 00 00 05", "https://wa.me/212600000005"),
         ("tel:+212600000005", "00212 6 00 00 00 05"),
         ("mailto:Reporter@example.org", "reporter@example.org"),
+        (
+            "https://matrix.to/#/!r:example.org/$e1?via=example.org",
+            "https://matrix.to/#/%21r%3Aexample.org/%24e1",
+        ),
+        ("https://example.org/#!/item/5/", "https://example.org/#!/item/5"),
+        ("https://example.org/a#part", "https://example.org/a"),
     ],
 )
 def test_one_thing_has_one_key(keys: ItemKeys, one: str, other: str) -> None:
@@ -106,6 +112,9 @@ def test_one_thing_has_one_key(keys: ItemKeys, one: str, other: str) -> None:
             "https://facebook.com.example.net/profile.php?id=1",
             "https://facebook.com/profile.php?id=1",
         ),
+        ("https://matrix.to/#/!r:example.org/$e1", "https://matrix.to/#/!r:example.org/$e2"),
+        ("https://example.org/#/5", "https://example.org/#/6"),
+        ("https://example.org/#/5", "https://example.org/"),
     ],
 )
 def test_two_things_have_two_keys(keys: ItemKeys, one: str, other: str) -> None:

@@ -64,14 +64,25 @@ class CloudflareConfig(ConnectorConfig):
     email: str = Field(
         pattern=r"^[^@\s]+@[^@\s]+$", description="The hub's mailbox; Cloudflare writes to it"
     )
-    company: str = Field(default="Wasl", min_length=1, max_length=60)
+    company: str = Field(
+        default="Wasl",
+        min_length=1,
+        max_length=60,
+        description="Who reports, as Cloudflare shows it",
+    )
     host_notification: Literal["send", "send-anon"] = Field(
         default="send-anon", description="Whether the host learns the hub's name"
     )
-    owner_notification: Literal["send", "send-anon"] = Field(default="send-anon")
-    ncmec_notification: Literal["send", "send-anon"] = Field(default="send")
+    owner_notification: Literal["send", "send-anon"] = Field(
+        default="send-anon", description="Whether the site's owner learns who reports"
+    )
+    ncmec_notification: Literal["send", "send-anon"] = Field(
+        default="send", description="Whether NCMEC learns who reports"
+    )
     lookup_days: int = Field(default=4, ge=1, le=30, description="How far back a lookup reads")
-    base_url: PartnerUrl = Field(default=AnyHttpUrl("https://api.cloudflare.com/client/v4"))
+    base_url: PartnerUrl = Field(
+        default=AnyHttpUrl("https://api.cloudflare.com/client/v4"), description="The API"
+    )
 
 
 def report_type(category: str) -> str:

@@ -47,7 +47,7 @@ class Instance(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    base_url: PartnerUrl
+    base_url: PartnerUrl = Field(description="Address of the instance")
     token: SecretStr = Field(min_length=1, description="Scopes write:reports and read:search")
     sandbox: bool = Field(default=False, description="Its moderators expect our test reports")
 
@@ -264,7 +264,7 @@ class GoToSocialConnector(MastodonConnector):
     manifest: ClassVar[Manifest] = Manifest(
         name="gotosocial",
         title="GoToSocial",
-        docs="docs/connectors/mastodon.md#gotosocial",
+        docs="docs/connectors/mastodon.md",
         owner="Wasl maintainers",
         idempotency=Idempotency.LOOKUP,
         rate=RateLimit(per_second=0.4, burst=10),

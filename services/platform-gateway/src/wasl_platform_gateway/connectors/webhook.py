@@ -113,7 +113,7 @@ class Endpoint(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    url: PartnerUrl
+    url: PartnerUrl = Field(description="Where requests are posted")
     secret: Annotated[SecretStr, AfterValidator(_signing_key)] = Field(
         description="whsec_… (HMAC, shared with the partner) or whsk_… (ed25519, ours alone)"
     )

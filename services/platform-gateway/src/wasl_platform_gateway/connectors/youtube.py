@@ -60,21 +60,25 @@ class AbuseReason(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    id: str = Field(min_length=1)
-    secondary: str | None = None
+    id: str = Field(min_length=1, description="A reasonId that YouTube lists")
+    secondary: str | None = Field(default=None, description="A secondaryReasonId below it")
 
 
 class YouTubeConfig(ConnectorConfig):
     client_id: str = Field(min_length=1, description="OAuth client of the Google Cloud project")
-    client_secret: SecretStr = Field(min_length=1)
+    client_secret: SecretStr = Field(min_length=1, description="Of the OAuth client")
     refresh_token: SecretStr = Field(
         min_length=1, description="Of the hub's account, scope youtube.force-ssl"
     )
     reasons: dict[str, AbuseReason] = Field(
         min_length=1, description="By category; 'default' for the others"
     )
-    base_url: PartnerUrl = Field(default=AnyHttpUrl("https://www.googleapis.com/youtube/v3"))
-    token_url: PartnerUrl = Field(default=AnyHttpUrl("https://oauth2.googleapis.com/token"))
+    base_url: PartnerUrl = Field(
+        default=AnyHttpUrl("https://www.googleapis.com/youtube/v3"), description="The Data API"
+    )
+    token_url: PartnerUrl = Field(
+        default=AnyHttpUrl("https://oauth2.googleapis.com/token"), description="Renews the token"
+    )
 
 
 def video_id(location: str) -> str | None:

@@ -78,6 +78,9 @@ def _escape(match: re.Match[str]) -> str:
     return char if char in _UNRESERVED else f"%{digits.upper()}"
 
 
+_PLAIN_ROUTE = re.compile(r"#/[!$&-;=@-Z_a-z~]+")
+
+
 def _normal(text: str) -> str:
     """Percent-encoding normalised (RFC 3986 §6.2.2.2); a second pass changes nothing."""
     return _ESCAPE.sub(_escape, text) if "%" in text else text
@@ -225,9 +228,10 @@ class ItemKeys:
         if rules_only or not web:
             raise Refused("scheme")
         service = finder.service(host)
-        kind = "page" if path or query else "site"
-        page = f"{host}{':' + port if port else ''}{path}{query}"
-        return Item(f"{service}:{kind}:{page}", service, kind, location)
+        route = _route(host, url.hash)
+        kind = "page" if path or query or route else "site"
+        page = f"{host}{':' + port if port else ''}{path or ('/' if route else '')}{query}{route}"
+        return Item(f"{service}:{kind}:{page}", service, kind, location + route)
 
     def _parameters(self, search: str) -> list[tuple[str, str]]:
         """``(name, "name=value")`` without tracking, by name; repeated names keep their order."""
@@ -236,6 +240,21 @@ class ItemKeys:
         parts = [part for part in parts if not tracking(part[0])]
         parts.sort(key=lambda part: part[0])
         return parts
+
+
+def _route(host: str, fragment: str) -> str:
+    """A fragment that names the page (``#/…``, ``#!/…``); others name a place in it, and go.
+
+    In a matrix.to link escapes mean nothing, nor by which servers (``?via=``) the room is found.
+    """
+    if not fragment.startswith(("#/", "#!/")):
+        return ""
+    route = _normal(fragment).rstrip("/")
+    if host == "matrix.to":
+        route = route.partition("?")[0]
+        plain = unquote(route)
+        route = plain if _PLAIN_ROUTE.fullmatch(plain) else route
+    return "" if route in ("#", "#!") else route
 
 
 def _decoded(pairs: list[tuple[str, str]]) -> dict[str, str]:

@@ -57,7 +57,7 @@ Name = Annotated[str, Field(pattern=r"^[!#-\[\]-~]{1,200}$")]
 class _Server(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    host: Annotated[str, AfterValidator(_host)]
+    host: Annotated[str, AfterValidator(_host)] = Field(description="Name or IPv4 address")
     port: int = Field(ge=1, le=65535)
     tls: Literal["starttls", "implicit", "none"]
     ca: str | None = Field(default=None, description="PEM certificates instead of the system's")
@@ -71,10 +71,12 @@ class _Server(BaseModel):
 
 
 class SmtpConfig(_Server):
-    port: int = Field(default=587, ge=1, le=65535)
-    tls: Literal["starttls", "implicit", "none"] = "starttls"
-    username: Name | None = None
-    password: Password | None = None
+    port: int = Field(default=587, ge=1, le=65535, description="Of the relay")
+    tls: Literal["starttls", "implicit", "none"] = Field(
+        default="starttls", description="'none' only on this machine or for a name without a dot"
+    )
+    username: Name | None = Field(default=None, description="Where the relay asks for one")
+    password: Password | None = Field(default=None, description="With the user name")
     timeout: float = Field(
         default=4.5, gt=0, le=60, description="Seconds to get ready, and as many for the mail"
     )
@@ -89,21 +91,25 @@ class SmtpConfig(_Server):
 class MailboxConfig(_Server):
     """Where answers arrive. ``folder`` in IMAP's own spelling (modified UTF-7)."""
 
-    port: int = Field(default=993, ge=1, le=65535)
-    tls: Literal["starttls", "implicit", "none"] = "implicit"
-    username: Name
-    password: Password
-    folder: str = Field(default="INBOX", pattern=r"^[ !#-\[\]-~]{1,200}$")
+    port: int = Field(default=993, ge=1, le=65535, description="Of the IMAP server")
+    tls: Literal["starttls", "implicit", "none"] = Field(
+        default="implicit", description="'none' only on this machine or for a name without a dot"
+    )
+    username: Name = Field(description="Of the mailbox")
+    password: Password = Field(description="Of the mailbox")
+    folder: str = Field(
+        default="INBOX", pattern=r"^[ !#-\[\]-~]{1,200}$", description="Where answers arrive"
+    )
     timeout: float = Field(default=8, gt=0, le=60, description="Seconds for one read")
 
 
 class MailDesk(DeskConfig):
-    address: MailAddress = Field(repr=False)
+    address: MailAddress = Field(repr=False, description="The desk's mailbox")
 
 
 class EmailConfig(ConnectorConfig):
     partners: dict[str, MailDesk] = Field(default_factory=dict, description="Desks by partner")
-    smtp: SmtpConfig
+    smtp: SmtpConfig = Field(description="The relay mail leaves by")
     sender: MailAddress = Field(description="From, and the domain of every Message-ID")
     desk: Mailbox | None = Field(
         default=None, description="Mailbox of the answers, sub-addressed; the sender's by default"

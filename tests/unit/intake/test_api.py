@@ -149,7 +149,7 @@ async def test_emergency_numbers_come_with_danger(portal: Any) -> None:
         ("police", "tel:19"),
         ("helpline", "tel:2511"),
     ]
-    assert danger["emergency"][0]["checked"] == "Numéro vérifié : 1 juillet 2026"
+    assert danger["emergency"][0]["checked"] == "Numéro vérifié\u00a0: 1 juillet 2026"
 
 
 async def test_an_idempotency_key_makes_one_report(portal: Any) -> None:

@@ -47,3 +47,5 @@ def test_it_runs_as_a_service_of_its_own(name: str) -> None:
     assert f'"--connector", "{name}"' in block[0]
     assert f"source: connector_{name}," in block[0]
     assert f"\n  connector_{name}: {{ file:" in compose, "its settings are no secret of the stack"
+    scraped = (ROOT / "deploy" / "prometheus" / "prometheus.yml").read_text(encoding="utf-8")
+    assert re.search(rf"- connector-{service}(:9100)?\n", scraped), "Prometheus does not look at it"

@@ -7,7 +7,6 @@ somebody could read: logs, metrics, topics, database files, requests to partners
 
 import json
 import secrets
-from collections.abc import Iterator
 from email import message_from_bytes
 from email.policy import default
 from pathlib import Path
@@ -121,19 +120,18 @@ class Walk:
             (await http.post("/reports/withdrawal")).raise_for_status()
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    yield tmp_path_factory.mktemp("walk")
-
-
-async def test_nothing_of_it_is_found_outside(folder: Path) -> None:
-    async with Hub(folder, {"WASL_LOG_LEVEL": "DEBUG"}) as hub:
+async def test_nothing_of_it_is_found_outside(tmp_path: Path) -> None:
+    async with Hub(tmp_path, {"WASL_LOG_LEVEL": "DEBUG"}) as hub:
         walk = Walk(hub)
         await walk.submit()
         await walk.decide()
         await walk.write()
         await walk.status("removed")
-        await until(lambda: _true(hub.mails()), 30)
+
+        async def mailed() -> bool:
+            return bool(hub.mails())
+
+        await until(mailed, 30)
         outside = await _outside(hub)
         _clean(outside, walk.never_outside)
         _clean(outside, {"contact": walk.contact}, but=("mail",))
@@ -152,7 +150,7 @@ async def test_nothing_of_it_is_found_outside(folder: Path) -> None:
             sealed = client["wasl_intake"]["reports"].find_one({})
         assert sealed["content"] is None
         _clean(await _outside(hub), walk.never_outside)
-    written = b"".join(p.read_bytes() for p in (folder / "state").rglob("*.jsonl"))
+    written = b"".join(p.read_bytes() for p in (tmp_path / "state").rglob("*.jsonl"))
     assert walk.narrative.encode() not in written, "found in a log that was written while stopping"
 
 
@@ -160,10 +158,6 @@ def _keys(hub: Hub) -> int:
     """Data keys that still open something."""
     with hub.database() as client:
         return int(client["wasl_vault"]["keys"].count_documents({"wrapped": {"$ne": None}}))
-
-
-async def _true(value: object) -> bool:
-    return bool(value)
 
 
 async def _outside(hub: Hub) -> dict[str, str]:

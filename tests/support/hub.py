@@ -8,6 +8,7 @@ settings a test needs (small batches, short waits) and the ways to kill, stop, p
 import asyncio
 import contextlib
 import json
+import shutil
 import signal
 from collections.abc import AsyncIterator, Container, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -162,8 +163,6 @@ class Hub(Stack):
 
     async def wipe_broker(self) -> None:
         """A broker that lost its disk: same address, no topics, no records, no groups."""
-        import shutil
-
         await asyncio.to_thread(self.kafka.kill)
         shutil.rmtree(self.kafka.data_dir / "data")
         await asyncio.to_thread(self.kafka.start)

@@ -13,6 +13,14 @@ from wasl_connector_sdk import Ground, HubIdentity, Runtime, Submission
 from wasl_connector_sdk.http import client
 
 ARABIC = "هذا المحتوى مخالف للقانون"
+#: What a partner for children's cases is sent.
+CSAM = {
+    "category": "csam",
+    "severity": "critical",
+    "scope": "global",
+    "explanation": "CANARY-EXPLANATION",
+    "test": True,
+}
 
 
 def submission(key: str = "0192f1c2-7a3b-7c11-8000-000000000001", **changes: Any) -> Submission:

@@ -12,18 +12,17 @@ from pathlib import Path
 
 import httpx
 import pytest
+from fakes._opened import submission as sample
 from pydantic import ValidationError
 from wasl_chassis.clock import SystemClock
 from wasl_connector_sdk import (
     AmbiguousOutcome,
     CallbackRequest,
     CredentialsRejected,
-    Ground,
     InvalidSubmission,
     Outcome,
     RateLimited,
     Runtime,
-    Submission,
     SubmissionRefused,
     TransientError,
 )
@@ -37,23 +36,7 @@ BOTH = [ReferenceConnector, WebhookConnector]
 
 
 def submission(key="dispatch-0001", **changes):
-    given = {
-        "idempotency_key": key,
-        "case": "case-0001",
-        "partner": "acme",
-        "category": "defamation",
-        "severity": "high",
-        "ground": Ground(kind="law", ref="law.1", text="Article 1"),
-        "scope": "MA",
-        "location": "https://example.org/CANARY-LOCATION",
-        "platform": "web",
-        "kind": "post",
-        "language": "ar",
-        "explanation": "CANARY-EXPLANATION",
-        "requested_at": datetime(2026, 1, 5, 9, tzinfo=UTC),
-        **changes,
-    }
-    return Submission(**given)
+    return sample(key, **{"explanation": "CANARY-EXPLANATION", **changes})
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ from wasl_schemas.country_pack import (
     CountryPackError,
     UnknownEntry,
     load_country_pack,
+    takes,
 )
 from wasl_schemas.events.common import Ground, GroundKind, Severity
 
@@ -57,7 +58,7 @@ def build(settings: GatewaySettings) -> Service:
         timeout=settings.gateway_call_timeout_seconds,
         keepalive=settings.gateway_concurrency,
         proxy=settings.gateway_proxy,
-        forbidden=frozenset() if config.live else connector.manifest.production,
+        forbidden=out_of_reach(connector, config),
     )
     hub = HubIdentity(
         name=pack.words(pack.info.title, "en"),
@@ -121,6 +122,11 @@ def read_config(connector: type[AnyConnector], text: str) -> ConnectorConfig:
         raise SettingsError("\n".join(lines)) from None
 
 
+def out_of_reach(connector: type[AnyConnector], config: ConnectorConfig) -> frozenset[str]:
+    """Hosts that must not be called: the partner's production, unless the config is live."""
+    return frozenset() if config.live else connector.manifest.production
+
+
 def plan_of(
     connector: type[AnyConnector],
     config: ConnectorConfig,
@@ -148,7 +154,7 @@ def objection(pack: CountryPack, row: Dispatch, now: datetime) -> str | None:
     partner = pack.partners.get(row.partner)
     if partner is None:
         return "partner_unknown"
-    if not {"*", row.category} & set(partner.categories):
+    if not takes(partner, row.category):
         return "category_not_agreed"
     if not partner.agreement.valid_on(now.astimezone(ZoneInfo(pack.info.timezone)).date()):
         return "agreement_not_valid"

@@ -21,7 +21,7 @@ from wasl_connector_sdk import ConnectorError, Runtime, http
 from wasl_connector_sdk.registry import RegistryError, load
 
 from wasl_platform_gateway import repository
-from wasl_platform_gateway.bootstrap import read_config
+from wasl_platform_gateway.bootstrap import out_of_reach, read_config
 from wasl_platform_gateway.domain.ledger import Dispatch
 from wasl_platform_gateway.repository import LEDGER, Control, control_of
 from wasl_platform_gateway.settings import GatewaySettings
@@ -135,7 +135,7 @@ async def test(desk: Desk, name: str) -> Sequence[Row]:
     config = read_config(connector, settings.connector_config.get_secret_value())
     client = http.client(
         proxy=settings.gateway_proxy,
-        forbidden=frozenset() if config.live else connector.manifest.production,
+        forbidden=out_of_reach(connector, config),
     )
     outcome = "reachable"
     async with client:

@@ -328,9 +328,8 @@ class DeskHandlers:
 
     async def sheet(self, dispatch_id: str) -> Sheet | None:
         """None where this connector has no such dispatch. Erased words are left out."""
-        doc = (await self._hub.store.read(LEDGER, (dispatch_id,))).get(dispatch_id)
-        row = LEDGER.decode(doc) if doc else None
-        if row is None or row.connector != self._connector:
+        row = await self._row(dispatch_id)
+        if row is None:
             return None
         keys = self._hub.unit().keys
         docs = await self._hub.store.find(
@@ -363,9 +362,8 @@ class DeskHandlers:
 
         Raises IllegalTransition, and ConnectorError where the partner could not be told.
         """
-        doc = (await self._hub.store.read(LEDGER, (dispatch_id,))).get(dispatch_id)
-        row = LEDGER.decode(doc) if doc else None
-        if row is None or row.connector != self._connector:
+        row = await self._row(dispatch_id)
+        if row is None:
             return None
         if row.submitting_since is not None:
             raise IllegalTransition("it is being sent at this moment; try again shortly")
@@ -380,6 +378,12 @@ class DeskHandlers:
             reference = row.reference
             await self._door.call("withdraw", lambda: connector.withdraw(reference, reason))
         return await self._change(dispatch_id, lambda r, now: ledger.withdrawn(r, reason, now))
+
+    async def _row(self, dispatch_id: str) -> Dispatch | None:
+        """As it is stored; None where this connector has none of that id."""
+        doc = (await self._hub.store.read(LEDGER, (dispatch_id,))).get(dispatch_id)
+        row = LEDGER.decode(doc) if doc else None
+        return row if row is not None and row.connector == self._connector else None
 
     async def _change(
         self, dispatch_id: str, change: Callable[[Dispatch, datetime], list[Dispatch]]

@@ -2,10 +2,10 @@
 """The connector ``assisted``: what the person who hands a request over reads."""
 
 import logging
-from datetime import UTC, datetime
 
 import httpx
 import pytest
+from fakes._opened import submission as sample
 from pydantic import ValidationError
 from wasl_chassis.testing import FakeClock
 from wasl_connector_sdk import (
@@ -14,7 +14,6 @@ from wasl_connector_sdk import (
     InvalidSubmission,
     PersonNeeded,
     Runtime,
-    Submission,
 )
 from wasl_platform_gateway.connectors.assisted import AssistedConnector
 from wasl_platform_gateway.connectors.email.profiles import PROFILES, TEXTS
@@ -26,22 +25,16 @@ PORTAL = "https://portal.example/casework"
 
 def submission(**changes):
     given = {
-        "idempotency_key": KEY,
-        "case": "case-0001",
         "partner": "meta",
         "category": "impersonation",
-        "severity": "high",
         "ground": Ground(kind="law", ref="law.1", text="المادة 1"),
-        "scope": "MA",
         "location": "+212600000020",
         "platform": "whatsapp",
         "kind": "number",
-        "language": "ar",
         "explanation": "CANARY هذا المحتوى",
-        "requested_at": datetime(2026, 1, 5, 9, tzinfo=UTC),
         **changes,
     }
-    return Submission(**given)
+    return sample(KEY, **given)
 
 
 async def packet(changes=None, **given):

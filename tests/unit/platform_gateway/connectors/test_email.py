@@ -7,12 +7,13 @@ import logging
 import re
 import socket
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
 from email import policy
 from email.message import EmailMessage
 
 import httpx
 import pytest
+from fakes._opened import ARABIC
+from fakes._opened import submission as sample
 from fakes.mail import PASSWORD, USER, FakeImap, FakeRelay, certificate, imap, relay
 from pydantic import ValidationError
 from wasl_chassis.testing import FakeClock
@@ -25,7 +26,6 @@ from wasl_connector_sdk import (
     InvalidSubmission,
     Outcome,
     Runtime,
-    Submission,
     SubmissionRefused,
     SupportsInbox,
     TransientError,
@@ -43,27 +43,10 @@ from wasl_platform_gateway.connectors.email.profiles import (
 KEY = "019b8d3c-0000-7000-8000-000000000001"
 SECRET = "token-secret-0123456789-0123456789"
 HUB = HubIdentity("Wasl", "MA", "contact@hub.example", "https://hub.example")
-ARABIC = "هذا المحتوى مخالف للقانون"
 
 
 def submission(key=KEY, **changes):
-    given = {
-        "idempotency_key": key,
-        "case": "case-0001",
-        "partner": "acme",
-        "category": "defamation",
-        "severity": "high",
-        "ground": Ground(kind="law", ref="law.1", text="Article 1"),
-        "scope": "MA",
-        "location": "https://example.org/CANARY-LOCATION",
-        "platform": "web",
-        "kind": "post",
-        "language": "ar",
-        "explanation": f"CANARY-EXPLANATION\n{ARABIC}",
-        "requested_at": datetime(2026, 1, 5, 9, tzinfo=UTC),
-        **changes,
-    }
-    return Submission(**given)
+    return sample(key, **{"explanation": f"CANARY-EXPLANATION\n{ARABIC}", **changes})
 
 
 def config(server, **changes):

@@ -15,18 +15,18 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from fakes._opened import CSAM
+from fakes._opened import submission as sample
 from fakes.iccam import FakeIccam
 from pydantic import ValidationError
 from wasl_connector_sdk import (
     AmbiguousOutcome,
     CredentialsRejected,
-    Ground,
     Idempotency,
     InvalidSubmission,
     Outcome,
     RateLimited,
     Runtime,
-    Submission,
     SubmissionRefused,
     SupportsLookup,
     SupportsPolling,
@@ -44,24 +44,7 @@ CONFIG = {"base_url": FakeIccam.base, "username": "hub", "password": "secret-pas
 
 
 def submission(**changes):
-    given = {
-        "idempotency_key": "dispatch-0001",
-        "case": "case-0001",
-        "partner": "iccam",
-        "category": "csam",
-        "severity": "critical",
-        "ground": Ground(kind="law", ref="law.1", text="Article 1"),
-        "scope": "global",
-        "location": "https://example.org/CANARY-LOCATION",
-        "platform": "web",
-        "kind": "post",
-        "language": "ar",
-        "explanation": "CANARY-EXPLANATION",
-        "requested_at": datetime(2026, 1, 5, 9, tzinfo=UTC),
-        "test": True,
-        **changes,
-    }
-    return Submission(**given)
+    return sample("dispatch-0001", **{**CSAM, "partner": "iccam", **changes})
 
 
 class World:

@@ -7,17 +7,17 @@ from types import SimpleNamespace
 
 import httpx
 import pytest
+from fakes._opened import CSAM
+from fakes._opened import submission as sample
 from fakes.iwf import FakeIwf
 from pydantic import ValidationError
 from wasl_connector_sdk import (
     AmbiguousOutcome,
     CredentialsRejected,
-    Ground,
     Idempotency,
     InvalidSubmission,
     RateLimited,
     Runtime,
-    Submission,
     SubmissionRefused,
     SupportsLookup,
     SupportsPolling,
@@ -31,24 +31,7 @@ CLOCK = SimpleNamespace(now=lambda: datetime(2026, 1, 5, 9, 30, tzinfo=UTC))
 
 
 def submission(**changes):
-    given = {
-        "idempotency_key": "dispatch-0001",
-        "case": "case-0001",
-        "partner": "iwf",
-        "category": "csam",
-        "severity": "critical",
-        "ground": Ground(kind="law", ref="law.1", text="Article 1"),
-        "scope": "global",
-        "location": "https://example.org/CANARY-LOCATION",
-        "platform": "web",
-        "kind": "post",
-        "language": "ar",
-        "explanation": "CANARY-EXPLANATION",
-        "requested_at": datetime(2026, 1, 5, 9, tzinfo=UTC),
-        "test": True,
-        **changes,
-    }
-    return Submission(**given)
+    return sample("dispatch-0001", **{**CSAM, "partner": "iwf", **changes})
 
 
 @pytest.fixture

@@ -5,23 +5,23 @@ import itertools
 import logging
 import re
 from contextlib import AsyncExitStack
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from types import SimpleNamespace
 from xml.etree import ElementTree as ET
 
 import httpx
 import pytest
+from fakes._opened import CSAM
+from fakes._opened import submission as sample
 from fakes.ncmec import FakeNcmec
 from pydantic import ValidationError
 from wasl_connector_sdk import (
     AmbiguousOutcome,
     CredentialsRejected,
-    Ground,
     HubIdentity,
     InvalidSubmission,
     RateLimited,
     Runtime,
-    Submission,
     SubmissionRefused,
     SupportsPolling,
     SupportsSteps,
@@ -43,24 +43,15 @@ CONFIG = {"base_url": FakeNcmec.base, "username": "hub", "password": "secret-pas
 
 
 def submission(**changes):
-    given = {
-        "idempotency_key": "dispatch-0001",
-        "case": "case-0001",
-        "partner": "ncmec",
-        "category": "csam",
-        "severity": "critical",
-        "ground": Ground(kind="law", ref="law.1", text="Article 1"),
-        "scope": "global",
-        "location": "https://example.org/p?a=1&b=<CANARY-LOCATION>",
-        "platform": "web",
-        "kind": "post",
-        "language": "ar",
-        "explanation": "CANARY-EXPLANATION",
-        "requested_at": datetime(2026, 1, 5, 9, tzinfo=UTC),
-        "test": True,
-        **changes,
-    }
-    return Submission(**given)
+    return sample(
+        "dispatch-0001",
+        **{
+            **CSAM,
+            "partner": "ncmec",
+            "location": "https://example.org/p?a=1&b=<CANARY-LOCATION>",
+            **changes,
+        },
+    )
 
 
 class Killed(BaseException):

@@ -153,6 +153,19 @@ async def test_a_packet_waits_for_a_person_and_is_sealed(assisted):
     assert assisted.told(1) == ["ambiguous", "sent"]
 
 
+@pytest.mark.parametrize(
+    ("handed_over", "status", "state"), [(False, 200, "withdrawn"), (True, 409, "sent")]
+)
+async def test_a_packet_is_taken_back_until_it_was_handed_over(
+    assisted, handed_over, status, state
+):
+    async with desk(assisted) as http:
+        if handed_over:
+            await http.post("dispatch-0001/resolve", json={"action": "sent", "reference": "P-1"})
+        answer = await http.post("dispatch-0001/withdraw", json={"reason": "mistake"})
+    assert (answer.status_code, assisted.row(1).state) == (status, state)
+
+
 async def test_an_erased_case_shows_no_packet(assisted):
     await assisted.destroy_key("case-0001")
     async with desk(assisted) as http:

@@ -368,7 +368,9 @@ class DeskHandlers:
         if row.submitting_since is not None:
             raise IllegalTransition("it is being sent at this moment; try again shortly")
         DISPATCH.move(row.state, "withdraw")
-        if row.attempts and row.packet is None:
+        # A packet nobody has handed over is with us only; afterwards the partner has the request.
+        with_us = row.packet is not None and row.state is DispatchState.AMBIGUOUS
+        if row.attempts and not with_us:
             connector = await self._door.connector()
             if not (isinstance(connector, SupportsWithdrawal) and row.reference):
                 raise IllegalTransition(

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The packs in the repository load, and what services ask of a pack has the answers promised."""
 
+import shutil
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from wasl_schemas.topics import BUILT_IN_CONNECTORS
 
 PACKS = Path(__file__).parents[2] / "deploy" / "country-packs"
 FSI, PDI = "\u2068", "\u2069"
+PLACES = '["@hosting-hub", "@platform"]'
 
 
 @pytest.fixture(scope="module")
@@ -388,3 +390,36 @@ def test_partners_without_a_valid_agreement_are_left_out(example: CountryPack) -
     assert asked(date(2029, 1, 1)) == ["social"]
     assert asked(date(2031, 12, 31)) == ["social"]
     assert asked(date(2032, 1, 1)) == []
+
+
+def test_the_hub_of_the_hosting_country_is_told_and_no_other(tmp_path: Path) -> None:
+    pack = shutil.copytree(PACKS / "example", tmp_path / "pack")
+    hub = """
+[[partners]]
+id = "{id}"
+kind = "hub"
+connector = "wasl_peer"
+country = "{country}"
+language = "en"
+categories = {categories}
+agreement = {{ basis = "none_recorded", until = "2030", confidence = "high" }}
+title = {{ en = "Hub", ar = "مركز" }}
+"""
+    hubs = [("nn", "NN", ["*"]), ("n2", "NN", ["*"]), ("n3", "NN", ["insult"]), ("mm", "MM", ["*"])]
+    told = [hub.format(id=i, country=c, categories=x) for i, c, x in hubs]
+    partners, routing = pack / "partners.toml", pack / "routing.toml"
+    partners.write_text(partners.read_text(encoding="utf-8") + "".join(told), encoding="utf-8")
+    both = routing.read_text(encoding="utf-8").replace('["@platform"]', PLACES, 1)
+    routing.write_text(both, encoding="utf-8")
+    loaded = load_country_pack(pack)
+
+    def asked(service: str, hosted: str | None, on: date = date(2030, 1, 1)) -> list[str]:
+        route = loaded.route("scam", service, hosted=hosted, on=on)
+        assert route is not None
+        return [p.id for p in route.partners]
+
+    assert asked("web", "NN") == ["nn", "n2"]
+    assert asked("social", "MM") == ["mm", "social"]
+    assert asked("web", None) == asked("web", "KK") == asked("web", "XX") == []
+    assert asked("web", "NN", date(2031, 1, 1)) == []
+    assert load_country_pack(PACKS / "example").hosting.countries == {}

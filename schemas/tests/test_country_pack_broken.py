@@ -251,6 +251,13 @@ BROKEN: list[tuple[str, Change, str, str]] = [
         "true",
     ),
     ("routing", put("automatic.0.examples.1.channel", "partner"), "examples[1].acts", "true"),
+    (
+        "routing",
+        put("routes.0.partners", ["@hosting-hub"]),
+        "routes[scam].partners",
+        "of kind 'hub'",
+    ),
+    ("routing", put("routes.0.partners", ["@hub"]), "routes[scam].partners", "expected"),
     ("contacts", put("contacts.0.checked", ...), "contacts[police].checked", "missing"),
     ("contacts", put("contacts.0.phone", ...), "contacts[police]", "phone or link"),
     ("contacts", put("contacts.0.phone", "call me"), "contacts[police].phone", "pattern"),
@@ -365,3 +372,26 @@ def test_nothing_that_needs_two_people_beforehand_is_automatic(
     change(pack, "taxonomy", put("categories.0.four_eyes", four_eyes))
     with pytest.raises(CountryPackError, match="'scam' may not be automatic"):
         load_country_pack(pack)
+
+
+def test_a_pack_does_not_name_its_own_hub(tmp_path: Path) -> None:
+    pack = copy_of_example(tmp_path)
+    change(pack, "partners", put("partners.0.kind", "hub"))
+    change(pack, "partners", put("partners.0.id", "example"))
+    with pytest.raises(CountryPackError) as caught:
+        load_country_pack(pack)
+    assert any("partners[example].id" in p and "our own" in p for p in caught.value.problems)
+
+
+@pytest.mark.parametrize(
+    "countries",
+    [{".test": "NL"}, {"CDN.test": "NL"}, {"cdn.test.": "NL"}, {"cdn.test": "nl"}, {"a b": "NL"}],
+)
+def test_where_hosts_are_is_given_by_name_and_code(
+    tmp_path: Path, countries: dict[str, str]
+) -> None:
+    pack = copy_of_example(tmp_path)
+    (pack / "hosting.json").write_text(json.dumps({"countries": countries}), encoding="utf-8")
+    with pytest.raises(CountryPackError) as caught:
+        load_country_pack(pack)
+    assert all("hosting.json: countries" in p for p in caught.value.problems)

@@ -12,7 +12,7 @@ import jsonschema
 import pytest
 from wasl_schemas import compat, generate
 from wasl_schemas.generate import ENVELOPE, ROOT, data_schema, lifecycle_page, main, stale
-from wasl_schemas.lifecycle import CASE, DISPATCH, NOTIFICATION, REFERRAL
+from wasl_schemas.lifecycle import CASE, DISPATCH, NOTIFICATION, REFERRAL, WATCH
 from wasl_schemas.sensitivity import Sensitivity
 from wasl_schemas.topics import CASE_UPDATED_V1, REPORT_SUBMITTED_V1, registry
 
@@ -299,7 +299,7 @@ def test_payloads_name_the_envelope_the_type_and_the_data() -> None:
 
 def test_the_page_shows_every_step_of_every_machine() -> None:
     page = lifecycle_page()
-    for machine in (CASE, DISPATCH, REFERRAL, NOTIFICATION):
+    for machine in (CASE, DISPATCH, WATCH, REFERRAL, NOTIFICATION):
         assert f"[*] --> {machine.initial}" in page
         for step in machine.steps:
             assert f"| {step.state} | {step.trigger} | {step.to} |" in page
@@ -307,4 +307,4 @@ def test_the_page_shows_every_step_of_every_machine() -> None:
             assert re.search(arrow, page, re.MULTILINE), arrow
         for state in machine.settled:
             assert f"    {state} --> [*]" in page
-    assert page.count("```mermaid") == 4
+    assert page.count("```mermaid") == 5

@@ -13,6 +13,7 @@ from wasl_schemas.lifecycle import (
     DISPATCH,
     NOTIFICATION,
     REFERRAL,
+    WATCH,
     Actor,
     CaseState,
     DispatchState,
@@ -20,7 +21,7 @@ from wasl_schemas.lifecycle import (
     Machine,
 )
 
-MACHINES = (CASE, DISPATCH, REFERRAL, NOTIFICATION)
+MACHINES = (CASE, DISPATCH, WATCH, REFERRAL, NOTIFICATION)
 each = pytest.mark.parametrize("machine", MACHINES, ids=lambda m: m.name)
 
 

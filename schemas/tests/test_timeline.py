@@ -15,7 +15,8 @@ from wasl_schemas.envelope import Event
 from wasl_schemas.events.case_opened_v1 import CaseOpenedV1
 from wasl_schemas.events.case_updated_v1 import NO_GROUND, CaseChange, CaseUpdatedV1
 from wasl_schemas.events.common import Severity
-from wasl_schemas.events.dispatch_updated_v1 import DispatchUpdatedV1
+from wasl_schemas.events.dispatch_updated_v1 import DispatchChange, DispatchUpdatedV1
+from wasl_schemas.events.item_observed_v1 import ItemObservedV1
 from wasl_schemas.events.referral_updated_v1 import ReferralUpdatedV1
 from wasl_schemas.events.report_withdrawn_v1 import ReportWithdrawnV1
 from wasl_schemas.ids import uuid7
@@ -28,6 +29,7 @@ from wasl_schemas.lifecycle import (
     Machine,
     ReferralState,
     ReporterStatus,
+    WatchState,
 )
 from wasl_schemas.timeline import (
     CaseView,
@@ -73,13 +75,21 @@ def updated(version: int, change: CaseChange, state: CaseState, **more: Any) -> 
 
 
 def dispatched(
-    version: int, state: DispatchState, number: int = 0, minute: int | None = None
+    version: int,
+    state: DispatchState,
+    number: int = 0,
+    minute: int | None = None,
+    change: DispatchChange = DispatchChange.STATE,
 ) -> DispatchUpdatedV1:
     return DispatchUpdatedV1(
         dispatch_id=f"dispatch-{number}", case_id=CASE_ID, version=version, connector="webhook",
         partner=f"partner-{number}", state=state, attempts=1,
-        changed_at=at(version if minute is None else minute),
+        changed_at=at(version if minute is None else minute), change=change,
     )  # fmt: skip
+
+
+def observed(version: int, state: WatchState) -> ItemObservedV1:
+    return ItemObservedV1(case_id=CASE_ID, version=version, state=state, changed_at=at(version))
 
 
 def referred(version: int, state: ReferralState, number: int = 0) -> ReferralUpdatedV1:
@@ -289,6 +299,13 @@ def test_machinery_makes_no_entry() -> None:
     assert (len(view.dispatches), len(view.referrals), view.version) == (4, 2, 3)
 
 
+def test_only_reminders_among_the_changes_without_a_state_are_news() -> None:
+    for change in set(DispatchChange) - {DispatchChange.STATE}:
+        kinds = [e.kind for e in fold(dispatched(2, DispatchState.SENT, change=change)).timeline()]
+        told = change in (DispatchChange.REMINDED, DispatchChange.ESCALATED)
+        assert kinds == ([TimelineKind.DISPATCH_REMINDED] if told else [])
+
+
 def test_every_line_of_the_timeline_can_be_written() -> None:
     seen = {
         entry.kind
@@ -297,6 +314,8 @@ def test_every_line_of_the_timeline_can_be_written() -> None:
             *(updated(2, c, s) for c in CaseChange for s in CaseState),
             *(dispatched(2, s) for s in DispatchState),
             *(referred(2, s) for s in ReferralState),
+            dispatched(3, DispatchState.SENT, change=DispatchChange.REMINDED),
+            *(observed(2, s) for s in WatchState),
         )
         for entry in fold(data).entries.values()
     }

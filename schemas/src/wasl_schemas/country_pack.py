@@ -12,7 +12,7 @@ import difflib
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -110,6 +110,8 @@ class PartnerKind(StrEnum):
     HELPLINE = "helpline"
     FACT_CHECKER = "fact_checker"
     AUTHORITY = "authority"
+    #: Another country's hub. The partner's id is that hub's own: the id of its pack.
+    HUB = "hub"
 
 
 class ReferWhen(StrEnum):
@@ -158,8 +160,19 @@ CheckedOn = Annotated[
     AfterValidator(_is_day),
 ]
 Country = Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")]
-ConnectorName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,39}$")]
+#: A host name or the end of one, ASCII (``xn--…``), without a dot at either end.
+HostSuffix = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$",
+        max_length=253,
+    ),
+]
+ConnectorName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{1,30}$")]
+ClockTime = Annotated[str, StringConstraints(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")]
 Link = Annotated[str, StringConstraints(pattern=r"^https://[^\s]+$", max_length=300)]
+#: Hubs one report may come through; the last of them hands it to no further one.
+MAX_HOPS = 5
 #: "*" stands for all.
 Any_ = Literal["*"]
 
@@ -302,10 +315,25 @@ class Retention(Model):
     note: str = ""
 
 
+class Following(Model):
+    """How an item is looked at after a request: until it is gone, then in case it comes back."""
+
+    #: Waits between looks while it is online; the last one repeats.
+    check: tuple[Span, ...] = Field(min_length=1)
+    #: A second look must agree before it counts as gone, or as back.
+    confirm_after: Span
+    #: How long it is looked at while it does not go; then a person is asked.
+    give_up_after: Span
+    #: When it is looked at again, counted from when it was seen gone; the last look ends the watch.
+    reappearance: tuple[Span, ...] = Field(min_length=1)
+
+
 class Clocks(Model):
     severities: dict[Severity, SeverityClock]
     #: Time for the second person where four_eyes is ``post``.
     confirm_within: Span
+    #: Without it no item is ever looked at.
+    following: Following | None = None
     deadlines: tuple[Deadline, ...] = ()
     retention: tuple[Retention, ...] = ()
 
@@ -334,6 +362,35 @@ class EscalationStep(Model):
     after: Span
 
 
+class ContactHours(Model):
+    """When somebody reads what is sent. Outside, only what is urgent is sent."""
+
+    timezone: Annotated[str, AfterValidator(_zone)]
+    days: tuple[Weekday, ...] = Field(min_length=1)
+    opens: ClockTime
+    closes: ClockTime
+
+    @model_validator(mode="after")
+    def _opens_first(self) -> "ContactHours":
+        if self.opens >= self.closes:
+            raise ValueError("opens must be earlier than closes, both on the same day")
+        return self
+
+    def next_open(self, at: datetime) -> datetime:
+        """``at`` where it is within the hours, else when they begin next; in UTC."""
+        zone, open_days = ZoneInfo(self.timezone), [list(Weekday).index(d) for d in self.days]
+        opens, closes = time.fromisoformat(self.opens), time.fromisoformat(self.closes)
+        local = at.astimezone(zone)
+        day = local.date()
+        if day.weekday() not in open_days or local.time() >= closes:
+            day += timedelta(days=1)
+        elif local.time() >= opens:
+            return at.astimezone(UTC)
+        while day.weekday() not in open_days:
+            day += timedelta(days=1)
+        return datetime.combine(day, opens, zone).astimezone(UTC)
+
+
 class Partner(Model):
     id: Slug
     title: Words
@@ -347,6 +404,9 @@ class Partner(Model):
     categories: tuple[Slug | Any_, ...]
     agreement: Agreement
     escalation: tuple[EscalationStep, ...] = ()
+    hours: ContactHours | None = None
+    #: Requests that are not urgent wait this long for others to the same contact, and leave as one.
+    group: Span | None = None
 
 
 class Authority(Model):
@@ -374,13 +434,14 @@ class AuthorityRoute(Model):
 
 class RouteRule(Model):
     """Who is told. ``@platform`` stands for every partner that serves the item's service and takes
-    the category. Rules are tried in order; the first match wins.
+    the category, ``@hosting-hub`` for every hub of the country where the item is hosted that takes
+    it. Rules are tried in order; the first match wins.
     """
 
     id: Slug
     categories: tuple[Slug, ...]
     services: tuple[Slug | Any_, ...] = ("*",)
-    partners: tuple[Slug | Literal["@platform"], ...] = ()
+    partners: tuple[Slug | Literal["@platform", "@hosting-hub"], ...] = ()
     authorities: tuple[AuthorityRoute, ...] = ()
     scope: Literal["global", "country"]
 
@@ -417,6 +478,13 @@ class AutomaticRule(Model):
 class RoutingFile(Model):
     routes: tuple[RouteRule, ...]
     automatic: tuple[AutomaticRule, ...] = ()
+
+
+class Hosting(Model):
+    """Where hosts are, as far as an operator knows better than their top-level domain tells."""
+
+    #: Country by host; a name covers all names below it, and the longest one that fits wins.
+    countries: dict[HostSuffix, Country] = Field(default_factory=dict)
 
 
 class HelpContact(Model):
@@ -475,6 +543,8 @@ class Route:
 
 Text = str | dict[str, str]
 T = TypeVar("T")
+#: The group of everything that concerns a child's safety, in every pack.
+CHILDREN = "children"
 PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
 # Embeddings, overrides, isolates, marks: inside a value they could reorder the sentence.
 _BIDI = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
@@ -499,8 +569,10 @@ class CountryPack:
         advice: Iterable[AdviceCard],
         notices: Iterable[Notice],
         texts: Mapping[str, Mapping[str, Text]],
+        hosting: Hosting | None = None,
     ) -> None:
         self.info, self.taxonomy, self.clocks = info, taxonomy, clocks
+        self.hosting = hosting or Hosting()
         self.platforms, self.routing, self.texts = platforms, routing, texts
         self.groups: Mapping[str, Group] = {g.id: g for g in taxonomy.groups}
         self.categories: Mapping[str, Category] = {c.id: c for c in taxonomy.categories}
@@ -607,15 +679,25 @@ class CountryPack:
         )
 
     @cached_property
-    def _routes(self) -> Mapping[tuple[str, str], Route]:
+    def _hubs(self) -> Mapping[str | None, tuple[Partner, ...]]:
+        """The hubs of each country; None, for every other country, has none."""
+        found: dict[str | None, tuple[Partner, ...]] = {None: ()}
+        for partner in self.partners.values():
+            if partner.kind is PartnerKind.HUB:
+                found[partner.country] = (*found.get(partner.country, ()), partner)
+        return found
+
+    @cached_property
+    def _routes(self) -> Mapping[tuple[str, str, str | None], Route]:
         return {
-            (category.id, service): route
+            (category.id, service, hosted): route
             for category in self.categories.values()
             for service in self.services
-            if (route := self._route(category, service)) is not None
+            for hosted in self._hubs
+            if (route := self._route(category, service, hosted)) is not None
         }
 
-    def _route(self, category: Category, service: str) -> Route | None:
+    def _route(self, category: Category, service: str, hosted: str | None) -> Route | None:
         if not category.dispatchable:
             return None
         for rule in self.routing.routes:
@@ -624,9 +706,14 @@ class CountryPack:
             ):
                 ids: dict[str, None] = {}
                 for name in rule.partners:
-                    ids |= dict.fromkeys(
-                        self._serving(service, category.id) if name == "@platform" else (name,)
-                    )
+                    match name:
+                        case "@platform":
+                            ids |= dict.fromkeys(self._serving(service, category.id))
+                        case "@hosting-hub":
+                            hubs = (p.id for p in self._hubs[hosted] if takes(p, category.id))
+                            ids |= dict.fromkeys(hubs)
+                        case _:
+                            ids[name] = None
                 return Route(
                     rule=rule.id,
                     partners=tuple(self.partners[i] for i in ids),
@@ -640,13 +727,16 @@ class CountryPack:
             p.id for p in self.partners.values() if service in p.services and takes(p, category)
         )
 
-    def route(self, category: str, service: str, *, on: date | None = None) -> Route | None:
+    def route(
+        self, category: str, service: str, *, hosted: str | None = None, on: date | None = None
+    ) -> Route | None:
         """Who is told about this category on this service; None: nobody (never dispatched, or no
-        rule). With ``on``, partners whose agreement is not valid that day are left out.
+        rule). ``hosted``: the country where the item is hosted, None where that is not known. With
+        ``on``, partners whose agreement is not valid that day are left out.
         """
         self.category(category)
         self.service(service)
-        route = self._routes.get((category, service))
+        route = self._routes.get((category, service, hosted if hosted in self._hubs else None))
         if route is None or on is None:
             return route
         valid = tuple(p for p in route.partners if p.agreement.valid_on(on))
@@ -769,6 +859,14 @@ class CountryPack:
 def takes(partner: Partner, category: str) -> bool:
     """True when the partner accepts requests of this category."""
     return "*" in partner.categories or category in partner.categories
+
+
+def may_fetch(pack: CountryPack, category: str) -> bool:
+    """Whether a machine of the hub may open an item of this category: never where a child's safety
+    is concerned, nor where the pack does not know the category.
+    """
+    found = pack.categories.get(category)
+    return found is not None and not (found.never_fetch or found.group == CHILDREN)
 
 
 def automatic_allowed(category: Category) -> bool:

@@ -28,11 +28,13 @@ from wasl_schemas.country_pack import (
     CountryPackError,
     Deadline,
     HelpContact,
+    Hosting,
     LegalFile,
     LegalRef,
     Notice,
     PackInfo,
     Partner,
+    PartnerKind,
     RoutingFile,
     TermsRef,
     Text,
@@ -82,7 +84,10 @@ _SECTIONS: Mapping[str, type[BaseModel]] = {
     "contacts": _Contacts,
     "advice": _Advice,
     "notices": _Notices,
+    "hosting": Hosting,
 }
+#: Sections a pack may leave out.
+_OPTIONAL = {"hosting": Hosting()}
 
 #: What the services say to reporters; every complete language has each of these.
 REQUIRED_TEXTS: tuple[str, ...] = (
@@ -129,6 +134,7 @@ def load(path: Path) -> CountryPack:
         contacts=of("contacts", _Contacts).contacts,
         advice=of("advice", _Advice).cards,
         notices=of("notices", _Notices).notices,
+        hosting=of("hosting", Hosting),
         texts=texts,
     )
     checks.run()
@@ -148,6 +154,8 @@ class _Reader:
 
     def section(self, name: str, model: type[M]) -> M | None:
         found = [f for f in (f"{name}.toml", f"{name}.json") if (self.path / f).is_file()]
+        if not found and isinstance(left_out := _OPTIONAL.get(name), model):
+            return left_out
         if len(found) != 1:
             what = "both exist; keep one" if found else "missing"
             self.problems.append(f"{name}.toml or {name}.json: {what}")
@@ -252,6 +260,7 @@ class _Checks:
         contacts: tuple[HelpContact, ...],
         advice: tuple[AdviceCard, ...],
         notices: tuple[Notice, ...],
+        hosting: Hosting,
         texts: Mapping[str, Mapping[str, Text]],
     ) -> None:
         self.problems: list[str] = []
@@ -259,7 +268,7 @@ class _Checks:
         self.info, self.taxonomy, self.legal, self.clocks = info, taxonomy, legal, clocks
         self.platforms, self.partners, self.authorities = platforms, partners, authorities
         self.routing, self.contacts, self.advice = routing, contacts, advice
-        self.notices, self.texts = notices, texts
+        self.notices, self.hosting, self.texts = notices, hosting, texts
         self.languages = {x.tag: x for x in info.languages}
         self.complete = [x.tag for x in info.languages if x.complete]
         self.categories = {c.id: c for c in taxonomy.categories}
@@ -277,6 +286,7 @@ class _Checks:
             contacts=self.contacts,
             advice=self.advice,
             notices=self.notices,
+            hosting=self.hosting,
             texts=self.texts,
         )
 
@@ -484,6 +494,8 @@ class _Checks:
                 if c in self.categories and not self.categories[c].dispatchable:
                     self.say("partners", f"{place}.categories", f"'{c}' is never dispatched")
             self._language("partners", place, p.language)
+            if p.kind is PartnerKind.HUB and p.id == self.info.id:
+                self.say("partners", f"{place}.id", "expected another hub's id, this is our own")
         for a in self.authorities:
             place = f"authorities[{a.id}]"
             self._refer(
@@ -508,7 +520,10 @@ class _Checks:
             )
             named = [s for s in r.services if s != "*"]
             self._refer("routing", f"{place}.services", named, services, "a service")
-            direct = [p for p in r.partners if p != "@platform"]
+            direct = [p for p in r.partners if not p.startswith("@")]
+            hubs = [p for p in self.partners if p.kind is PartnerKind.HUB]
+            if "@hosting-hub" in r.partners and not hubs:
+                self.say("routing", f"{place}.partners", "expected a partner of kind 'hub'")
             self._refer("routing", f"{place}.partners", direct, partners, "a partner")
             ids = [a.id for a in r.authorities]
             self._refer("routing", f"{place}.authorities", ids, authorities, "an authority")

@@ -232,6 +232,7 @@ def _milliseconds(seconds: float) -> int:
 _MACHINES: tuple[tuple[Machine[Any], str], ...] = (
     (lifecycle.CASE, "Owned by triage. Reopening goes back to the first look."),
     (lifecycle.DISPATCH, "Owned by the platform gateway: one row of the ledger."),
+    (lifecycle.WATCH, "Owned by the platform gateway: the item of one case, as the hub sees it."),
     (lifecycle.REFERRAL, "Owned by notify: one package to one authority."),
     (lifecycle.NOTIFICATION, "Owned by notify: one message to one reporter."),
 )

@@ -36,6 +36,10 @@ class DispatchState(OpenEnum):
     ACCOUNT_ACTION = "account_action"
     ALREADY_GONE = "already_gone"
     REFUSED = "refused"
+    #: The partner contests the request and waits for our answer.
+    DISPUTED = "disputed"
+    #: Gone as the hub itself saw, whatever the partner says.
+    SEEN_GONE = "seen_gone"
     NO_REPLY = "no_reply"
     AMBIGUOUS = "ambiguous"
     FAILED = "failed"
@@ -55,6 +59,18 @@ class NotificationState(OpenEnum):
     PENDING = "pending"
     SENT = "sent"
     FAILED = "failed"
+    UNKNOWN = "unknown"
+
+
+class WatchState(OpenEnum):
+    #: Looked at until it is gone.
+    CHECKING = "checking"
+    #: Seen gone, twice; looked at ever more rarely in case it comes back.
+    GONE = "gone"
+    REAPPEARED = "reappeared"
+    #: A machine cannot tell; a person looks.
+    MANUAL = "manual"
+    ENDED = "ended"
     UNKNOWN = "unknown"
 
 
@@ -113,6 +129,7 @@ class Machine(Generic[StateT]):
 
 
 _C, _D, _R, _N = CaseState, DispatchState, ReferralState, NotificationState
+_W = WatchState
 _ANALYST, _SECOND = (Actor.ANALYST,), (Actor.SECOND_ANALYST,)
 
 
@@ -161,9 +178,10 @@ ANSWERS: tuple[DispatchState, ...] = (
     _D.REMOVED, _D.GEO_RESTRICTED, _D.AGE_RESTRICTED, _D.LABELLED, _D.ACCOUNT_ACTION,
     _D.ALREADY_GONE, _D.REFUSED,
 )  # fmt: skip
-#: Answers with which the partner did something about the item.
-ACTED: frozenset[DispatchState] = frozenset(ANSWERS) - {_D.REFUSED}
+#: The item is dealt with: the partner did something about it, or it is gone.
+ACTED: frozenset[DispatchState] = frozenset(ANSWERS) - {_D.REFUSED} | {_D.SEEN_GONE}
 _WAITING = (_D.SENT, _D.ACKNOWLEDGED, _D.NO_REPLY)
+_CONTESTED = (*_WAITING, _D.DISPUTED)
 _LESS = (_D.REFUSED, _D.LABELLED, _D.AGE_RESTRICTED, _D.GEO_RESTRICTED)
 
 DISPATCH: Machine[DispatchState] = Machine(
@@ -176,13 +194,38 @@ DISPATCH: Machine[DispatchState] = Machine(
         ((_D.AMBIGUOUS, _D.FAILED), "retry", _D.REQUESTED, (Actor.GATEWAY, Actor.ANALYST)),
         ((_D.REQUESTED,), _D.REFUSED.value, _D.REFUSED, (Actor.PARTNER,)),
         ((_D.SENT, _D.NO_REPLY), "acknowledge", _D.ACKNOWLEDGED, (Actor.PARTNER,)),
-        *((_WAITING, answer.value, answer, (Actor.PARTNER,)) for answer in ANSWERS),
+        *((_CONTESTED, answer.value, answer, (Actor.PARTNER,)) for answer in ANSWERS),
         # A partner may do more than it first answered: refused, then removed after all.
-        (_LESS, _D.REMOVED.value, _D.REMOVED, (Actor.PARTNER,)),
+        ((*_LESS, _D.SEEN_GONE), _D.REMOVED.value, _D.REMOVED, (Actor.PARTNER,)),
+        (_WAITING, _D.DISPUTED.value, _D.DISPUTED, (Actor.PARTNER,)),
+        ((_D.DISPUTED,), "insist", _D.SENT, (Actor.ANALYST,)),
+        ((*_CONTESTED, *_LESS), "see_gone", _D.SEEN_GONE, (Actor.GATEWAY, Actor.ANALYST)),
         ((_D.SENT, _D.ACKNOWLEDGED), "give_up_waiting", _D.NO_REPLY, (Actor.GATEWAY,)),
-        ((_D.REQUESTED, _D.AMBIGUOUS, *_WAITING), "withdraw", _D.WITHDRAWN, (Actor.GATEWAY,)),
+        (
+            (_D.REQUESTED, _D.AMBIGUOUS, *_CONTESTED),
+            "withdraw",
+            _D.WITHDRAWN,
+            (Actor.GATEWAY, Actor.ANALYST),
+        ),
     ),
-    settled=frozenset({*ANSWERS, _D.NO_REPLY, _D.FAILED, _D.WITHDRAWN}),
+    settled=frozenset({*ANSWERS, _D.SEEN_GONE, _D.NO_REPLY, _D.FAILED, _D.WITHDRAWN}),
+)
+
+_LOOKED_AT = (_W.CHECKING, _W.REAPPEARED, _W.MANUAL)
+_LOOKERS = (Actor.GATEWAY, Actor.ANALYST)
+WATCH: Machine[WatchState] = Machine(
+    name="watch",
+    initial=WatchState.CHECKING,
+    steps=_steps(
+        (_LOOKED_AT, "see_gone", _W.GONE, _LOOKERS),
+        ((_W.GONE,), "see_online", _W.REAPPEARED, _LOOKERS),
+        ((_W.MANUAL,), "see_online", _W.CHECKING, (Actor.ANALYST,)),
+        ((_W.CHECKING, _W.REAPPEARED), "need_person", _W.MANUAL, (Actor.GATEWAY,)),
+        # A case that was reopened asks partners again, and is followed again.
+        ((_W.GONE, _W.REAPPEARED, _W.ENDED), "restart", _W.CHECKING, (Actor.GATEWAY,)),
+        ((*_LOOKED_AT, _W.GONE), "end", _W.ENDED, (Actor.GATEWAY,)),
+    ),
+    settled=frozenset({_W.ENDED}),
 )
 
 REFERRAL: Machine[ReferralState] = Machine(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Annotated
 from urllib.parse import parse_qsl, urlsplit
 
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from wasl_schemas.base import Model, Slug
 from wasl_schemas.taxonomy import Words
@@ -60,6 +60,23 @@ class ItemRule(Model):
     examples: tuple[RuleExample, ...] = Field(min_length=1)
 
 
+class StatusAddress(Model):
+    """Where a service itself says, by an HTTP status, whether an item can be seen.
+
+    ``address``: https, on one of the service's hosts, with ``{location}`` where the item's own
+    address goes, percent-encoded. 200 means that it is there; a status in neither list, nothing.
+    """
+
+    address: Annotated[
+        str, StringConstraints(pattern=r"^https://[^\s{}]+\{location\}$", max_length=300)
+    ]
+    gone: tuple[int, ...] = Field(min_length=1)
+    #: Statuses that mean that only a person can tell.
+    wall: tuple[int, ...] = ()
+    #: The documentation this was taken from.
+    source: str = Field(min_length=1)
+
+
 class Service(Model):
     id: Slug
     #: The company whose desk answers for it.
@@ -67,6 +84,16 @@ class Service(Model):
     title: Words
     hosts: tuple[Host, ...] = ()
     items: tuple[ItemRule, ...] = ()
+    #: Without one the item's own page is read.
+    presence: StatusAddress | None = None
+
+    @model_validator(mode="after")
+    def _its_own_address(self) -> "Service":
+        if self.presence is not None:
+            host = urlsplit(self.presence.address).hostname or ""
+            if not any(host == h or host.endswith(f".{h}") for h in self.hosts):
+                raise ValueError("presence.address must be on one of the service's hosts")
+        return self
 
 
 class Platforms(Model):

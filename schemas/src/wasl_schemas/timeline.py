@@ -19,15 +19,18 @@ from wasl_schemas.envelope import Event
 from wasl_schemas.events.case_opened_v1 import CaseOpenedV1
 from wasl_schemas.events.case_updated_v1 import NO_GROUND, CaseChange, CaseUpdatedV1
 from wasl_schemas.events.common import Severity
-from wasl_schemas.events.dispatch_updated_v1 import DispatchUpdatedV1
+from wasl_schemas.events.dispatch_updated_v1 import DispatchChange, DispatchUpdatedV1
+from wasl_schemas.events.item_observed_v1 import ItemObservedV1
 from wasl_schemas.events.referral_updated_v1 import ReferralUpdatedV1
 from wasl_schemas.ids import CaseId, ReportId
 from wasl_schemas.lifecycle import (
+    ACTED,
     ANSWERS,
     CaseState,
     DispatchState,
     ReferralState,
     ReporterStatus,
+    WatchState,
 )
 
 MAX_ENTRIES = 64
@@ -56,6 +59,9 @@ class TimelineKind(StrEnum):
     DISPATCH_REFUSED = "dispatch_refused"
     DISPATCH_NO_REPLY = "dispatch_no_reply"
     DISPATCH_WITHDRAWN = "dispatch_withdrawn"
+    DISPATCH_REMINDED = "dispatch_reminded"
+    ITEM_GONE = "item_gone"
+    ITEM_REAPPEARED = "item_reappeared"
     REFERRAL_DELIVERED = "referral_delivered"
     REFERRAL_ACKNOWLEDGED = "referral_acknowledged"
 
@@ -73,7 +79,8 @@ _OUTCOME_KINDS: dict[CaseState, TimelineKind] = {
     CaseState.RESOLVED: _K.CASE_RESOLVED,
     CaseState.UNRESOLVED: _K.CASE_UNRESOLVED,
 }
-# What the hub's own machinery goes through (requested, ambiguous, failed) is no news to a reporter.
+# What the hub's own machinery goes through (requested, ambiguous, failed) is no news to a reporter;
+# what it saw is told as news of the item.
 _DISPATCH_KINDS: dict[DispatchState, TimelineKind] = {
     state: _K(f"dispatch_{state}")
     for state in (
@@ -81,6 +88,11 @@ _DISPATCH_KINDS: dict[DispatchState, TimelineKind] = {
         DispatchState.WITHDRAWN,
     )
 }  # fmt: skip
+_REMINDED = frozenset({DispatchChange.REMINDED, DispatchChange.ESCALATED})
+_WATCH_KINDS: dict[WatchState, TimelineKind] = {
+    WatchState.GONE: _K.ITEM_GONE,
+    WatchState.REAPPEARED: _K.ITEM_REAPPEARED,
+}
 _REFERRAL_KINDS: dict[ReferralState, TimelineKind] = {
     ReferralState.DELIVERED: _K.REFERRAL_DELIVERED,
     ReferralState.ACKNOWLEDGED: _K.REFERRAL_ACKNOWLEDGED,
@@ -169,8 +181,9 @@ def membership(data: EventData) -> Membership | None:
 def merge(view: CaseView | None, event: Event[Any]) -> CaseView:
     """The view that also knows ``event``; the same object when it already did.
 
-    ``event``: case opened or updated, dispatch or referral updated. ``view``: of the same case, or
-    None. Raises TypeError for another event and ValueError for another case: the caller's mistakes.
+    ``event``: case opened or updated, dispatch or referral updated, item observed. ``view``: of the
+    same case, or None. Raises TypeError for another event and ValueError for another case: the
+    caller's mistakes.
     """
     data = event.data
     if not isinstance(data, _TOLD):
@@ -184,6 +197,8 @@ def merge(view: CaseView | None, event: Event[Any]) -> CaseView:
         change = _dispatch(known, data)
     elif isinstance(data, CaseOpenedV1):
         change = _case_opened(known, data)
+    elif isinstance(data, ItemObservedV1):
+        change = _observed(known, data)
     else:
         change = _referral(known, data)
     return known.model_copy(update=change) if change else known
@@ -228,9 +243,12 @@ def reporter_status(
     )
 
 
-_TOLD = (CaseUpdatedV1, DispatchUpdatedV1, CaseOpenedV1, ReferralUpdatedV1)
-_SENT = frozenset(_DISPATCH_KINDS) - {DispatchState.WITHDRAWN}
-_RESTRICTED = frozenset(ANSWERS) - {DispatchState.REFUSED, DispatchState.LABELLED}
+_TOLD = (CaseUpdatedV1, DispatchUpdatedV1, CaseOpenedV1, ReferralUpdatedV1, ItemObservedV1)
+_SENT = frozenset(_DISPATCH_KINDS) - {DispatchState.WITHDRAWN} | {
+    DispatchState.DISPUTED,
+    DispatchState.SEEN_GONE,
+}
+_RESTRICTED = ACTED - {DispatchState.LABELLED}
 _PROGRESS = (
     ReporterStatus.RECEIVED, ReporterStatus.IN_REVIEW, ReporterStatus.SENT_PARTNER,
     ReporterStatus.REFERRED, ReporterStatus.PARTNER_REFUSED, ReporterStatus.REMOVED,
@@ -307,11 +325,23 @@ def _dispatch(view: CaseView, data: DispatchUpdatedV1) -> dict[str, Any]:
     old = view.dispatches.get(data.dispatch_id)
     if old is None or _newer(row, old, row.partner, old.partner):
         change["dispatches"] = {**view.dispatches, data.dispatch_id: row}
-    kind = _DISPATCH_KINDS.get(data.state)
+    kind: TimelineKind | None = None
+    if data.change is DispatchChange.STATE:
+        kind = _DISPATCH_KINDS.get(data.state)
+    elif data.change in _REMINDED:
+        kind = _K.DISPATCH_REMINDED
     if kind is not None:
         key = f"{data.dispatch_id}-{data.version}"
         entry = TimelineEntry(time=data.changed_at, kind=kind, party=data.partner)
         _enter(change, view, key, entry)
+    return change
+
+
+def _observed(view: CaseView, data: ItemObservedV1) -> dict[str, Any]:
+    change: dict[str, Any] = {}
+    if (kind := _WATCH_KINDS.get(data.state)) is not None:
+        entry = TimelineEntry(time=data.changed_at, kind=kind)
+        _enter(change, view, f"watch-{data.version}", entry)
     return change
 
 

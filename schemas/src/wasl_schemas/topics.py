@@ -15,6 +15,7 @@ from wasl_schemas.events.case_opened_v1 import CaseOpenedV1
 from wasl_schemas.events.case_updated_v1 import CaseUpdatedV1
 from wasl_schemas.events.dispatch_requested_v1 import DispatchRequestedV1
 from wasl_schemas.events.dispatch_updated_v1 import DispatchUpdatedV1
+from wasl_schemas.events.item_observed_v1 import ItemObservedV1
 from wasl_schemas.events.notification_updated_v1 import NotificationUpdatedV1
 from wasl_schemas.events.referral_requested_v1 import ReferralRequestedV1
 from wasl_schemas.events.referral_updated_v1 import ReferralUpdatedV1
@@ -102,13 +103,19 @@ CASE_OPENED_V1 = TopicSpec(
     "A first report about an item opened its case.",
 )  # fmt: skip
 CASE_UPDATED_V1 = TopicSpec(
-    "wasl.case.updated.v1", CaseUpdatedV1, "case_id", ("triage",), ("intake", "notify"), _I,
+    "wasl.case.updated.v1", CaseUpdatedV1, "case_id", ("triage",),
+    ("intake", "notify", "platform-gateway"), _I,
     "A case changed: joined by a report, assessed, decided, confirmed, closed, reopened.",
 )  # fmt: skip
 DISPATCH_UPDATED_V1 = TopicSpec(
     "wasl.dispatch.updated.v1", DispatchUpdatedV1, "case_id", ("platform-gateway",),
-    ("intake", "triage", "notify"), _I,
+    ("intake", "triage", "notify", "platform-gateway"), _I,
     "A row of the dispatch ledger changed: sent, acknowledged, answered, no reply.",
+)  # fmt: skip
+ITEM_OBSERVED_V1 = TopicSpec(
+    "wasl.item.observed.v1", ItemObservedV1, "case_id", ("platform-gateway",),
+    ("intake", "triage"), _I,
+    "The hub looked at an item: it is gone, it is back, or only a person can tell.",
 )  # fmt: skip
 REFERRAL_REQUESTED_V1 = TopicSpec(
     "wasl.referral.requested.v1", ReferralRequestedV1, "case_id", ("triage",), ("notify",), _X,
@@ -125,7 +132,7 @@ NOTIFICATION_UPDATED_V1 = TopicSpec(
 
 SHARED: tuple[TopicSpec[EventData], ...] = (
     REPORT_SUBMITTED_V1, REPORT_WITHDRAWN_V1, REPORTER_MESSAGE_SENT_V1, STAFF_MESSAGE_SENT_V1,
-    CASE_OPENED_V1, CASE_UPDATED_V1, DISPATCH_UPDATED_V1, REFERRAL_REQUESTED_V1,
+    CASE_OPENED_V1, CASE_UPDATED_V1, DISPATCH_UPDATED_V1, ITEM_OBSERVED_V1, REFERRAL_REQUESTED_V1,
     REFERRAL_UPDATED_V1, NOTIFICATION_UPDATED_V1,
 )  # type: ignore[assignment]  # fmt: skip  # each spec is invariant in its own data type
 

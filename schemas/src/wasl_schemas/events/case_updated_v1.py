@@ -24,6 +24,8 @@ class CaseChange(OpenEnum):
 
 #: The ``reason`` of a case closed because nothing unlawful was found: the reporter is told so.
 NO_GROUND = "no_ground"
+#: The ``reason`` of a case reopened because the hub saw the item again.
+REAPPEARED = "reappeared"
 
 
 class CaseUpdatedV1(EventData):
@@ -40,6 +42,6 @@ class CaseUpdatedV1(EventData):
     ground: Internal[Ground | None] = None
     #: Advice card of the country pack's texts to show the reporter.
     advice: Internal[Slug | None] = None
-    #: Only with CLOSED: a machine word for why; :data:`NO_GROUND` is one of them.
+    #: With CLOSED and REOPENED: a machine word for why, such as :data:`NO_GROUND`.
     reason: Internal[Slug | None] = None
     changed_at: Internal[Timestamp]

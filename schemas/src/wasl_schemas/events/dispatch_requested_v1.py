@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Triage decided that one partner is to be asked about one case. A command: one consumer.
 
+The same request with a higher ``revision`` replaces what was asked before: it is corrected,
+insisted on, or taken back.
+
 There is no field for a reporter: a connector cannot leak what it is never given.
 """
 
-from wasl_schemas.base import EventData, LanguageTag, Model, Sealed, Slug, Timestamp
+from wasl_schemas.base import Count, EventData, LanguageTag, Model, Sealed, Slug, Timestamp
 from wasl_schemas.events.common import Ground, Severity
 from wasl_schemas.ids import CaseId, DispatchId
 from wasl_schemas.sensitivity import Internal, Restricted
@@ -36,3 +39,10 @@ class DispatchRequestedV1(EventData):
     requested_at: Internal[Timestamp]
     due: Internal[Timestamp]
     item: Restricted[Sealed]
+    revision: Internal[Count] = 0
+    #: Machine word for why the request is taken back; None: it stands.
+    withdrawn: Internal[Slug | None] = None
+    #: The hub may open the address to see whether it is gone. Never for child safety.
+    may_look: Internal[bool] = False
+    #: Hubs the report came through, oldest first; it never goes back to one of them.
+    via: Internal[tuple[Slug, ...]] = ()

@@ -28,3 +28,5 @@ class ReportSubmittedV1(EventData):
     consent_authority: Internal[bool] = False
     content: Restricted[Sealed]
     contact: Personal[SealedContact | None] = None
+    #: Hubs the report came through, oldest first; empty for a person's own report.
+    via: Internal[tuple[Slug, ...]] = ()

@@ -25,6 +25,7 @@ from wasl_connector_sdk import (
     Inbox,
     Manifest,
     Outcome,
+    PersonNeeded,
     Receipt,
     StatusUpdate,
     SubmissionRefused,
@@ -63,8 +64,11 @@ class FakeExample:
             case "GET", ["reports", reference]:
                 found = [r for r in self.reports if r["id"] == reference]
                 return httpx.Response(200, json=found[0]) if found else httpx.Response(404)
-            case "DELETE", ["reports", _]:
+            case ("DELETE" | "PUT", ["reports", _]) | ("POST", ["reports", _, "reminders"]):
                 return httpx.Response(204)
+            case "POST", ["groups"]:
+                made = [{"id": self._made(key), "state": "pending"} for key in body["keys"]]
+                return httpx.Response(201, json={"reports": made})
             case "GET", ["answers"]:
                 after = int(request.url.params["after"])
                 listed = [{"id": r["id"], "number": n} for n, r in enumerate(self.reports, 1)]
@@ -167,6 +171,26 @@ class Example(Connector[ExampleConfig]):
     async def withdraw(self, reference, reason):
         answer = await self.ask("DELETE", f"/reports/{quote(reference, safe='')}")
         expect(answer, self.rt.clock.now())
+
+    async def remind(self, reminder):
+        if reminder.role is not None:
+            raise PersonNeeded(f"Ask {reminder.role} about {reminder.reference}.")
+        path = f"/reports/{quote(reminder.reference, safe='')}/reminders"
+        expect(await self.ask("POST", path), self.rt.clock.now())
+
+    async def correct(self, reference, submission):
+        content = json_bytes({**self.body(submission), "revision": submission.revision})
+        path = f"/reports/{quote(reference, safe='')}"
+        expect(await self.ask("PUT", path, content=content), self.rt.clock.now())
+
+    async def submit_group(self, submissions):
+        content = json_bytes({"keys": [s.idempotency_key for s in submissions]})
+        answer = await self.ask("POST", "/groups", content=content)
+        body = expect(answer, self.rt.clock.now()).json()
+        listed = body.get("reports") if isinstance(body, dict) else None
+        if not isinstance(listed, list) or len(listed) != len(submissions):
+            raise AmbiguousOutcome("no reports", reason="unreadable_answer")
+        return [self.receipt(report) for report in listed]
 
     async def collect(self, cursor):
         answer = await self.ask("GET", "/answers", params={"after": cursor or "0"})

@@ -68,12 +68,14 @@ class _OnFreePort(Controller):
 
 @dataclass
 class FakeRelay:
-    """What the relay took (``reports``), and how it shall answer; the answers of a stage are used
-    up one by one, "drop" cuts the line, "hang" never answers. A dropped DATA was taken."""
+    """What the relay took (``sent``; ``reports``: without answers to an earlier mail), and how it
+    shall answer; the answers of a stage are used up one by one, "drop" cuts the line, "hang" never
+    answers. A dropped DATA was taken."""
 
     port: int = 0
     ca: str = ""
     reports: list = field(default_factory=list)
+    sent: list = field(default_factory=list)
     raw: list[bytes] = field(default_factory=list)
     ehlo: list[str] = field(default_factory=list)
     mail: list[str] = field(default_factory=list)
@@ -108,8 +110,10 @@ class FakeRelay:
     async def handle_DATA(self, server, session, envelope):
         taken = not self.data or self.data[0] in ("drop", "hang") or self.data[0][0] == "2"
         if taken:
-            self.reports.append((envelope.mail_from, tuple(envelope.rcpt_tos)))
+            self.sent.append((envelope.mail_from, tuple(envelope.rcpt_tos)))
             self.raw.append(envelope.original_content)
+            if message_from_bytes(envelope.original_content)["In-Reply-To"] is None:
+                self.reports.append(self.sent[-1])
         return await self._play(server, self.data)
 
     def authenticate(self, server, session, envelope, mechanism, data):

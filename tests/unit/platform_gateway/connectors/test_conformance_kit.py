@@ -34,9 +34,11 @@ from wasl_connector_sdk import (
     CallbackRejected,
     ConnectorConfig,
     CredentialsRejected,
+    Evidence,
     Idempotency,
     InvalidSubmission,
     Manifest,
+    PersonNeeded,
     RateLimited,
     Receipt,
     StatusUpdate,
@@ -44,6 +46,7 @@ from wasl_connector_sdk import (
     TransientError,
 )
 from wasl_connector_sdk.conformance import ConnectorContract, Partner, rules
+from wasl_connector_sdk.conformance.samples import sample
 from wasl_connector_sdk.http import TestModeError, exchange, expect
 
 
@@ -449,6 +452,140 @@ class SecondWithdrawalFails(Example):
         self.gone = True
 
 
+@breaks("withdrawal")
+class WithdrawsByReporting(Example):
+    async def withdraw(self, reference, reason):
+        await self.submit(OTHER)
+
+
+#: A request under a key the kit does not use.
+OTHER = sample(99, "defamation", {})
+
+
+@breaks("accepts")
+class TakesAnything(Example):
+    manifest = manifest(accepts=frozenset({"defamation"}))
+
+
+@breaks("accepts")
+class RefusesTheWrongWay(Example):
+    manifest = manifest(accepts=frozenset({"defamation"}))
+
+    async def submit(self, submission):
+        if submission.category != "defamation":
+            raise TransientError
+        return await super().submit(submission)
+
+
+@breaks("evidence")
+class SendsMoreThanItSays(Example):
+    def body(self, submission):
+        return {**super().body(submission), "more": [e.value for e in submission.evidence]}
+
+
+@breaks("evidence")
+class SaysMoreThanItSends(Example):
+    manifest = manifest(evidence=Evidence.HASHES)
+
+
+@breaks("evidence")
+class StumblesOverEvidence(Example):
+    async def submit(self, submission):
+        if submission.evidence:
+            raise TransientError
+        return await super().submit(submission)
+
+
+@breaks("reminders")
+class RemindsByReporting(Example):
+    async def remind(self, reminder):
+        await self.submit(OTHER)
+
+
+@breaks("reminders")
+class StumblesOverRoles(Example):
+    async def remind(self, reminder):
+        await super().remind(reminder.model_copy(update={"role": None}))
+        if reminder.role is not None:
+            raise KeyError(reminder.role)
+
+
+@breaks("reminders")
+class NothingForThePerson(Example):
+    async def remind(self, reminder):
+        if reminder.role is not None:
+            raise PersonNeeded("")
+        await super().remind(reminder)
+
+
+@breaks("corrections")
+class SecondCorrectionFails(Example):
+    revision = 0
+
+    async def correct(self, reference, submission):
+        await super().correct(reference, submission)
+        if submission.revision == self.revision:
+            raise SubmissionRefused
+        self.revision = submission.revision
+
+
+@breaks("corrections")
+class CorrectsByReporting(Example):
+    async def correct(self, reference, submission):
+        key = f"{submission.idempotency_key}-{submission.revision}"
+        await self.submit(submission.model_copy(update={"idempotency_key": key}))
+
+
+@breaks("groups")
+class AnswersBackwards(Example):
+    async def submit_group(self, submissions):
+        return list(reversed(await super().submit_group(submissions)))
+
+
+@breaks("groups")
+class OneReferenceForTwo(Example):
+    async def submit_group(self, submissions):
+        first, _, *more = await super().submit_group(submissions)
+        return [first, first, *more]
+
+
+@breaks("groups")
+class ForgetsTheLast(Example):
+    async def submit_group(self, submissions):
+        return (await super().submit_group(submissions))[:-1]
+
+
+@breaks("groups-whole")
+class SendsOneByOne(Example):
+    async def submit_group(self, submissions):
+        return [await self.submit(submission) for submission in submissions]
+
+
+@breaks("groups-whole")
+class SaysNotSentWhenUnsure(Example):
+    async def submit_group(self, submissions):
+        try:
+            return await super().submit_group(submissions)
+        except AmbiguousOutcome:
+            raise TransientError from None
+
+
+@breaks("typed-errors")
+class RemindsInVain(Example):
+    async def remind(self, reminder):
+        with suppress(TransientError):
+            await super().remind(reminder.model_copy(update={"role": None}))
+
+
+@breaks("typed-errors")
+class CorrectsUntyped(Example):
+    async def correct(self, reference, submission):
+        try:
+            await super().correct(reference, submission)
+        except CredentialsRejected:
+            raise PermissionError from None
+
+
 @breaks("typed-errors")
 class StatusTrustsTheBody(Example):
     async def status(self, reference):
@@ -586,6 +723,27 @@ class LogsLocation(Example):
     async def submit(self, submission):
         self.rt.log.info("sending", extra={"to": submission.location})
         return await super().submit(submission)
+
+
+@breaks("no-leaks")
+class LogsReminders(Example):
+    async def remind(self, reminder):
+        self.rt.log.info("reminding", extra={"about": reminder.submission.location})
+        await super().remind(reminder)
+
+
+@breaks("no-leaks")
+class LogsCorrections(Example):
+    async def correct(self, reference, submission):
+        self.rt.log.info("correcting", extra={"said": submission.explanation})
+        await super().correct(reference, submission)
+
+
+@breaks("no-leaks")
+class LogsTheTokenOfAGroup(Example):
+    async def submit_group(self, submissions):
+        self.rt.log.info("a group", extra={"as": self.config.token.get_secret_value()})
+        return await super().submit_group(submissions)
 
 
 @breaks("no-leaks")

@@ -20,7 +20,14 @@ from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar, runtime_chec
 import httpx
 from pydantic import BaseModel, ConfigDict, Field
 
-from wasl_connector_sdk.models import CallbackRequest, Inbox, Receipt, StatusUpdate, Submission
+from wasl_connector_sdk.models import (
+    CallbackRequest,
+    Inbox,
+    Receipt,
+    Reminder,
+    StatusUpdate,
+    Submission,
+)
 
 CONTRACT_VERSION = 1
 _NAME = re.compile(r"[a-z][a-z0-9_]{1,30}")
@@ -205,6 +212,35 @@ class SupportsLookup(Protocol):
 class SupportsWithdrawal(Protocol):
     async def withdraw(self, reference: str, reason: str) -> None:
         """Take a request back. Repeating it is harmless."""
+
+
+@runtime_checkable
+class SupportsReminders(Protocol):
+    async def remind(self, reminder: Reminder) -> None:
+        """Ask again, in the thread of the request where there is one. Never opens a new request.
+
+        Called once for each reminder: one whose answer was lost is not sent again. Without this
+        ability, and for a role it has no address for (PersonNeeded), a person reminds.
+        """
+
+
+@runtime_checkable
+class SupportsCorrection(Protocol):
+    async def correct(self, reference: str, submission: Submission) -> None:
+        """Replace what was asked: other words, ground or scope, or the same insisted on.
+
+        Repeating the same ``revision`` is harmless. Without this ability a person writes.
+        """
+
+
+@runtime_checkable
+class SupportsGroups(Protocol):
+    async def submit_group(self, submissions: Sequence[Submission]) -> Sequence[Receipt]:
+        """Requests to one partner in one message: a receipt for each, in their order.
+
+        All are of one partner and language, none has been tried before. What it raises holds for
+        all of them; ``submit`` still takes each alone.
+        """
 
 
 class Progress(Protocol):

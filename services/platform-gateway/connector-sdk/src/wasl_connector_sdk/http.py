@@ -26,6 +26,7 @@ from wasl_connector_sdk.errors import (
     TransientError,
     word,
 )
+from wasl_connector_sdk.guard import public_transport
 
 USER_AGENT = "wasl-platform-gateway/1"
 MAX_BODY = 1 << 20
@@ -45,14 +46,21 @@ def client(
     proxy: str | None = None,
     forbidden: frozenset[str] = frozenset(),
     cert: ssl.SSLContext | None = None,
+    public_only: bool = False,
 ) -> httpx.AsyncClient:
     """The client the gateway lends to a connector. ``timeout``: seconds for each phase.
 
     ``keepalive``: idle connections kept; each costs a system call with every request.
     ``forbidden``: hosts, and all names below them, that are never called (a test must not count).
     ``cert``: for a partner that asks who we are by certificate; it says whom to trust as well.
+    ``public_only``: for addresses that others gave us; see :func:`guard.public_transport`.
     Ignores proxy and netrc settings of the environment: ``proxy`` is how to send all through one.
     """
+    if public_only:
+        if transport is not None:
+            raise ValueError("expected public_only or a transport, not both: it is one itself")
+        transport = public_transport(verify=cert, keepalive=keepalive, proxy=proxy)
+        proxy = None
     return httpx.AsyncClient(
         timeout=httpx.Timeout(timeout, connect=min(timeout, 5.0)),
         # Callers bound how many calls they make; waiting for a connection would look like a fault.

@@ -34,6 +34,8 @@ class Outcome(StrEnum):
     ACCOUNT_ACTION = "account_action"
     ALREADY_GONE = "already_gone"
     REFUSED = "refused"
+    #: The partner contests the request and waits for the hub's answer.
+    DISPUTED = "disputed"
 
 
 class Ground(_Model):
@@ -58,6 +60,8 @@ class Submission(_Model):
     ``idempotency_key`` is the same on every attempt of the same request and never used for another.
     ``scope``: ISO 3166-1 alpha-2 code of the country removal is asked for, or ``global``.
     ``location``: a canonical URL, or the handle, number or invite link where there is no URL.
+    ``revision``: 0, then one more for each correction. ``via``: hubs the report came through,
+    oldest first.
     """
 
     idempotency_key: str
@@ -75,6 +79,8 @@ class Submission(_Model):
     evidence: tuple[EvidenceReference, ...] = ()
     requested_at: AwareDatetime
     test: bool = False
+    revision: int = Field(default=0, ge=0)
+    via: tuple[str, ...] = ()
 
 
 class Receipt(_Model):
@@ -83,6 +89,19 @@ class Receipt(_Model):
     reference: Reference
     outcome: Outcome = Outcome.PENDING
     reason: str | None = None
+
+
+class Reminder(_Model):
+    """A partner has not answered what it got at ``sent_at``. ``number``: 1 for the first reminder.
+
+    ``role``: the desk to turn to, a role of the pack's escalation; None: the same as before.
+    """
+
+    submission: Submission
+    reference: Reference
+    number: int = Field(ge=1)
+    role: str | None = None
+    sent_at: AwareDatetime
 
 
 class StatusUpdate(_Model):

@@ -4,7 +4,7 @@
 import asyncio
 import logging
 import traceback
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -61,12 +61,14 @@ class Partner:
 
     ``transport``: where its HTTP client leads; None for a partner that does not speak HTTP: rules
     about HTTP are skipped then. ``addresses``: host and port of what else it may connect to.
+    ``told``: all it was told so far, as text, where that was not by HTTP.
     """
 
     fake: Fake
     config: Mapping[str, Any]
     transport: httpx.AsyncBaseTransport | None = None
     addresses: frozenset[Address] = frozenset()
+    told: Callable[[], str] | None = None
 
 
 @dataclass

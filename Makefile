@@ -80,6 +80,10 @@ test-partners: setup ## Connectors on partners' real servers; skips, with the re
 bench: setup ## Measure the chain against the raw limit and the naive chain
 	$(BIN)/python tests/bench/run.py
 
+.PHONY: bench-isolation
+bench-isolation: setup ## What four broken partners cost the other connectors
+	$(BIN)/python tests/bench/isolation.py
+
 .PHONY: bench-peers
 bench-peers: setup ## The same work on Celery and Redis (needs redis-server)
 	$(BIN)/python tests/bench/run.py --peers

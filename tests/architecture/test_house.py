@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from wasl_local.reference import SERVICES, metrics_of, package, settings_of
+from wasl_local.reference import SERVICES, metrics_of, package, roles_of
 from wasl_schemas import topics
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -103,7 +103,10 @@ def test_metrics_are_named_and_explained(name: str) -> None:
 @pytest.mark.parametrize("name", SERVICES)
 def test_every_setting_is_described(name: str) -> None:
     missing = [
-        field for field, info in settings_of(name).model_fields.items() if not info.description
+        field
+        for role in roles_of(name)
+        for field, info in role.model_fields.items()
+        if not info.description
     ]
     assert missing == []
 

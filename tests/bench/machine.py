@@ -8,19 +8,27 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 import psutil
+from pydantic import SecretStr
 from pymongo import MongoClient
+from wasl_chassis.service import Service
+from wasl_chassis.settings import Settings
 from wasl_chassis.topics_admin import TopicAdmin, wanted
+from wasl_chassis.work import UnitOfWork
 from wasl_local.processes import Child
 from wasl_local.servers import EmbeddedKafka, EmbeddedMongo, free_port
-from wasl_schemas.topics import registry
+from wasl_schemas.events.common import Ground, GroundKind, Severity
+from wasl_schemas.events.dispatch_requested_v1 import DispatchItem, DispatchRequestedV1
+from wasl_schemas.ids import uuid7
+from wasl_schemas.topics import BUILT_IN_CONNECTORS, dispatch_requested_v1, registry
 
 ROOT = Path(__file__).resolve().parents[2]
 PACK = ROOT / "deploy" / "country-packs" / "ma"
@@ -42,15 +50,25 @@ class Cost:
 class Machine:
     """Kafka, MongoDB and the processes of one measurement."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        pack: Path = PACK,
+        connectors: Sequence[str] = BUILT_IN_CONNECTORS,
+    ) -> None:
         self.directory = directory
+        self.pack = pack
+        self.connectors = connectors
         shutil.rmtree(directory, ignore_errors=True)
         directory.mkdir(parents=True)
         self.kafka = EmbeddedKafka(directory / "kafka")
         self.mongo = EmbeddedMongo(directory / "mongo")
         self.children: dict[str, Child] = {}
         self.admin: dict[str, int] = {}
+        self._commands: dict[str, tuple[list[str], dict[str, str]]] = {}
         self._before: dict[str, float] = {}
+        #: CPU seconds of processes that were killed, by name.
+        self._spent: dict[str, float] = {}
 
     @property
     def env(self) -> dict[str, str]:
@@ -60,7 +78,8 @@ class Machine:
             "MONGODB_URI": self.mongo.uri,
             "WASL_MASTER_KEY": KEY,
             "WASL_PEPPER": KEY,
-            "WASL_COUNTRY_PACK": str(PACK),
+            "WASL_COUNTRY_PACK": str(self.pack),
+            "WASL_CONNECTORS": ",".join(self.connectors),
             "WASL_LOG_LEVEL": "WARNING",
         }
 
@@ -69,10 +88,12 @@ class Machine:
             asyncio.to_thread(self.kafka.start), asyncio.to_thread(self.mongo.start)
         )
         async with TopicAdmin(self.kafka.bootstrap) as admin:
-            await admin.apply(wanted(registry()))
+            await admin.apply(wanted(registry(self.connectors)))
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        for child in self.children.values():
+            child.terminate()
         for child in self.children.values():
             child.stop(10)
         self.kafka.stop()
@@ -84,12 +105,41 @@ class Machine:
     def start(self, name: str, module: str, *args: str, **env: str) -> None:
         """A process of the hub; ``name`` is also its replica."""
         port = self.admin[name] = free_port()
-        own = {"WASL_ADMIN_PORT": str(port), "WASL_REPLICA": name}
-        self.children[name] = Child.start(
-            [sys.executable, "-m", module, *args],
-            log=self.directory / f"{name}.log",
-            env={**self.env, **own, **env},
+        own = {"WASL_ADMIN_PORT": str(port), "WASL_REPLICA": name.replace("_", "-")}
+        command = [sys.executable, "-m", module, *args]
+        self._commands[name] = command, {**self.env, **own, **env}
+        self._start(name)
+
+    def _start(self, name: str) -> None:
+        command, env = self._commands[name]
+        self.children[name] = Child.start(command, log=self.directory / f"{name}.log", env=env)
+
+    def kill_and_restart(self, name: str) -> None:
+        """kill -9, then the same process again, at once."""
+        child = self.children[name]
+        times = psutil.Process(child.pid).cpu_times()
+        child.kill()
+        self._spent[name] = self._spent.get(name, 0.0) + sum(times[:2])
+        self._start(name)
+
+    @asynccontextmanager
+    async def service(self, name: str) -> AsyncIterator[Service]:
+        """One that only writes what the service of that name would have written."""
+        env = self.env
+        settings = Settings(
+            KAFKA_BOOTSTRAP_SERVERS=env["KAFKA_BOOTSTRAP_SERVERS"],
+            MONGODB_URI=SecretStr(env["MONGODB_URI"]),
+            master_key=SecretStr(env["WASL_MASTER_KEY"]),
+            pepper=SecretStr(env["WASL_PEPPER"]),
         )
+        made = Service.open(settings, name, collections=())
+        await made._prepare()
+        try:
+            yield made
+            await made.outlet.flush()
+        finally:
+            await made._publisher.stop()
+            await made.store.close()
 
     async def ready(self) -> None:
         """Every started process says so."""
@@ -115,17 +165,20 @@ class Machine:
                 raise RuntimeError(f"{name} ended:\n{log}")
 
     def _processes(self) -> dict[str, psutil.Process]:
-        pids = {name: child.pid for name, child in self.children.items()}
+        pids: dict[str, int | None] = {name: child.pid for name, child in self.children.items()}
         pids |= {"kafka": self.kafka.pid, "mongod": self.mongo.pid}
         return {n: psutil.Process(p) for n, p in pids.items() if p and psutil.pid_exists(p)}
 
     def clock_in(self) -> None:
-        self._before = {n: sum(p.cpu_times()[:2]) for n, p in self._processes().items()}
+        self._before = {n: self._cpu(n, p) for n, p in self._processes().items()}
+
+    def _cpu(self, name: str, process: psutil.Process) -> float:
+        return float(sum(process.cpu_times()[:2])) + self._spent.get(name, 0.0)
 
     def clock_out(self) -> Cost:
         cost = Cost()
         for name, process in self._processes().items():
-            cost.cpu[name] = sum(process.cpu_times()[:2]) - self._before.get(name, 0)
+            cost.cpu[name] = self._cpu(name, process) - self._before.get(name, 0)
             status = Path(f"/proc/{process.pid}/status")
             peak = (
                 int(status.read_text().split("VmHWM:")[1].split()[0]) / 1024
@@ -137,8 +190,10 @@ class Machine:
 
 
 @asynccontextmanager
-async def machine(directory: Path) -> AsyncIterator[Machine]:
-    async with Machine(directory) as made:
+async def machine(
+    directory: Path, pack: Path = PACK, connectors: Sequence[str] = BUILT_IN_CONNECTORS
+) -> AsyncIterator[Machine]:
+    async with Machine(directory, pack, connectors) as made:
         yield made
 
 
@@ -167,3 +222,29 @@ async def first_to_last(
 
 def write_json(path: Path, results: dict[str, Any]) -> None:
     path.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+async def request(
+    uow: UnitOfWork, connector: str, partner: str, category: str, location: str
+) -> DispatchRequestedV1:
+    """What triage emits when it asks a partner about a case of its own. Returns the event."""
+    case_id, now = uuid7(), uow.now()
+    uow.keys.create(case_id)
+    item = DispatchItem(location=location, platform="web", kind="page")
+    asked = DispatchRequestedV1(
+        dispatch_id=uuid7(),
+        case_id=case_id,
+        connector=connector,
+        partner=partner,
+        category=category,
+        severity=Severity.HIGH,
+        ground=Ground(kind=GroundKind.LAW, ref="ma.penal-code.607-3"),
+        scope="global",
+        language="en",
+        automatic=True,
+        requested_at=now,
+        due=now + timedelta(hours=1),
+        item=await uow.keys.seal(case_id, "case.item", item.model_dump_json()),
+    )
+    uow.emit(dispatch_requested_v1(connector), asked)
+    return asked

@@ -12,18 +12,14 @@ import json
 import statistics
 import sys
 import time
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from machine import PACK, ROOT, Cost, Machine, first_to_last, machine, write_json
+from machine import PACK, ROOT, Cost, Machine, first_to_last, machine, request, write_json
 from rich.console import Console
 from rich.table import Table
-from wasl_chassis.service import Service
-from wasl_chassis.settings import Settings
 from wasl_schemas import topics
-from wasl_schemas.events.common import Channel, Ground, GroundKind, Severity
-from wasl_schemas.events.dispatch_requested_v1 import DispatchItem, DispatchRequestedV1
+from wasl_schemas.events.common import Channel
 from wasl_schemas.events.report_submitted_v1 import ReportContent, ReportSubmittedV1
 from wasl_schemas.ids import uuid7
 from workload import reports, unique
@@ -34,46 +30,31 @@ STAFF = json.dumps([{"name": "bench", "sha256": "0" * 64, "roles": ["analyst"]}]
 say = Console(stderr=True)
 
 
-def seeder(m: Machine) -> Service:
-    """A service that only writes what intake would have written."""
-    env = m.env
-    settings = Settings(
-        KAFKA_BOOTSTRAP_SERVERS=env["KAFKA_BOOTSTRAP_SERVERS"],
-        MONGODB_URI=env["MONGODB_URI"],
-        master_key=env["WASL_MASTER_KEY"],
-        pepper=env["WASL_PEPPER"],
-    )
-    return Service.open(settings, "intake", collections=())
-
-
 async def seed(m: Machine, count: int) -> None:
     """``count`` report.submitted events in Kafka, their keys in the vault."""
-    service = seeder(m)
-    await service._prepare()
-    uow, pending = service.unit(), 0
-    for report in reports(count):
-        report_id = uuid7()
-        uow.keys.create(report_id)
-        content = ReportContent(locations=(report.url,), narrative=report.text)
-        uow.emit(
-            topics.REPORT_SUBMITTED_V1,
-            ReportSubmittedV1(
-                report_id=report_id,
-                received_at=uow.now(),
-                channel=Channel.WEB,
-                language=report.language,
-                category="csam",
-                content=await uow.keys.seal(report_id, "report.content", content.model_dump_json()),
-            ),
-        )
-        pending += 1
-        if pending == 1000:
-            await service.commit(uow)
-            uow, pending = service.unit(), 0
-    await service.commit(uow)
-    await service.outlet.flush()
-    await service._publisher.stop()
-    await service.store.close()
+    async with m.service("intake") as service:
+        uow, pending = service.unit(), 0
+        for report in reports(count):
+            report_id = uuid7()
+            uow.keys.create(report_id)
+            content = ReportContent(locations=(report.url,), narrative=report.text)
+            sealed = await uow.keys.seal(report_id, "report.content", content.model_dump_json())
+            uow.emit(
+                topics.REPORT_SUBMITTED_V1,
+                ReportSubmittedV1(
+                    report_id=report_id,
+                    received_at=uow.now(),
+                    channel=Channel.WEB,
+                    language=report.language,
+                    category="csam",
+                    content=sealed,
+                ),
+            )
+            pending += 1
+            if pending == 1000:
+                await service.commit(uow)
+                uow, pending = service.unit(), 0
+        await service.commit(uow)
 
 
 async def raw(count: int) -> dict[str, Any]:
@@ -175,51 +156,25 @@ async def neighbours(count: int, dead: bool) -> dict[str, Any]:
                 WASL_CONNECTOR_CONFIG=json.dumps(config[name]), WASL_LOG_LEVEL="WARNING",
             )  # fmt: skip
         await m.ready()
-        service = seeder(m)
-        await service._prepare()
-        partner = {"webhook": "hosting-desk", "reference": "iwf"}
-        for start in range(0, count, 10):
-            uow = service.unit()
-            for n in range(start, start + 10):
-                for connector in ports:
-                    case_id = uuid7()
-                    uow.keys.create(case_id)
-                    item = DispatchItem(
-                        location=f"https://example.net/{n}", platform="web", kind="page"
-                    )
-                    now = uow.now()
-                    uow.emit(
-                        topics.dispatch_requested_v1(connector),
-                        DispatchRequestedV1(
-                            dispatch_id=uuid7(),
-                            case_id=case_id,
-                            connector=connector,
-                            partner=partner[connector],
-                            category="phishing_malware" if connector == "webhook" else "csam",
-                            severity=Severity.HIGH,
-                            ground=Ground(kind=GroundKind.LAW, ref="ma.penal-code.607-3"),
-                            scope="global",
-                            language="en",
-                            automatic=True,
-                            requested_at=now,
-                            due=now + timedelta(hours=1),
-                            item=await uow.keys.seal(case_id, "case.item", item.model_dump_json()),
-                        ),
-                    )
-            await service.commit(uow)
-            await asyncio.sleep(0.05)
-        ledger = m.database("gateway").ledger
+        async with m.service("triage") as service:
+            for start in range(0, count, 10):
+                uow = service.unit()
+                for n in range(start, start + 10):
+                    page = f"https://example.net/{n}"
+                    await request(uow, "webhook", "hosting-desk", "phishing_malware", page)
+                    await request(uow, "reference", "iwf", "csam", page)
+                await service.commit(uow)
+                await asyncio.sleep(0.05)
+            ledger = m.database("gateway").ledger
 
-        def sent() -> int:
-            return ledger.count_documents({"connector": "webhook", "sent_at": {"$ne": None}})
+            def sent() -> int:
+                return ledger.count_documents({"connector": "webhook", "sent_at": {"$ne": None}})
 
-        await first_to_last(sent, count, timeout=120, every=0.1)
+            await first_to_last(sent, count, timeout=120, every=0.1)
         delays = sorted(
             (row["sent_at"] - row["requested_at"]).total_seconds() * 1000
             for row in ledger.find({"connector": "webhook"}, {"sent_at": 1, "requested_at": 1})
         )
-        await service._publisher.stop()
-        await service.store.close()
         return {"p50_ms": delays[len(delays) // 2], "p99_ms": delays[int(len(delays) * 0.99)]}
 
 

@@ -17,14 +17,16 @@ from wasl_chassis.settings import Settings
 from wasl_chassis.testing import FakeClock, MemoryStore
 from wasl_chassis.vault import Vault
 from wasl_chassis.work import UnitOfWork
-from wasl_local.reference import SERVICES, package, settings_of
+from wasl_local.reference import SERVICES, package, roles_of
 from wasl_schemas import catalog
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "schemas" / "examples"
 KEY = base64.b64encode(b"k" * 32).decode()
 STAFF = json.dumps([{"name": "one", "sha256": "0" * 64, "roles": ["analyst"]}])
+ROLES = [(name, number) for name in SERVICES for number in range(len(roles_of(name)))]
 SPECIAL = {
+    "watch_contact": "mailto:hub@example.org",
     "triage_staff": STAFF,
     "connector": "webhook",
     "connector_config": json.dumps(
@@ -33,8 +35,8 @@ SPECIAL = {
 }
 
 
-def build(name: str, tmp_path: Path) -> Service:
-    cls = settings_of(name)
+def build(name: str, role: int, tmp_path: Path) -> Service:
+    cls = roles_of(name)[role]
     values: dict = {
         "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:9",
         "MONGODB_URI": "mongodb://127.0.0.1:9/?serverSelectionTimeoutMS=10",
@@ -46,7 +48,8 @@ def build(name: str, tmp_path: Path) -> Service:
     }
     known = set(cls.model_fields) | {"KAFKA_BOOTSTRAP_SERVERS", "MONGODB_URI"}
     settings: Settings = cls(**{k: v for k, v in values.items() if k in known})
-    return importlib.import_module(f"{package(name)}.bootstrap").build(settings)
+    bootstrap = importlib.import_module(f"{package(name)}.bootstrap")
+    return (bootstrap.build, getattr(bootstrap, "build_watch", None))[role](settings)
 
 
 def examples(spec) -> list[bytes]:
@@ -54,10 +57,10 @@ def examples(spec) -> list[bytes]:
     return [p.read_bytes() for p in sorted(folder.glob("*.json"))]
 
 
-@pytest.mark.parametrize("name", SERVICES)
+@pytest.mark.parametrize(("name", "role"), ROLES)
 @pytest.mark.parametrize("reverse", [False, True])
-async def test_every_consumer_eats_every_example(name, reverse, tmp_path) -> None:
-    service = build(name, tmp_path)
+async def test_every_consumer_eats_every_example(name, role, reverse, tmp_path) -> None:
+    service = build(name, role, tmp_path)
     store, clock, vault = MemoryStore(), FakeClock(), Vault({"m1": b"k" * 32})
     eaten = 0
     routes = sorted(service.consumer.routes.values(), key=lambda r: r.spec.name, reverse=reverse)

@@ -341,7 +341,7 @@ def test_trace(hub) -> None:
     """Real databases; what each service tells is in tests/unit/cli/test_trace.py."""
     hub("report", "trace", "0" * 32, status=1)
     event = decode(hub.spec, hub.event(3))
-    row = ledger.requested(event.data, event.time)
+    row = ledger.requested(event.data, event.time, event.time)
     doc = {**LEDGER.encode(row), "_id": row.dispatch_id, "_rev": 1}
     unsent = OutboxRow(uuid7(), hub.spec.name, row.case_id, b"{}", (), datetime.now(UTC))
     commit(hub, "gateway", Changes(inserts={LEDGER: [doc]}, outbox=[unsent]))

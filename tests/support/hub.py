@@ -25,14 +25,15 @@ from wasl_local.processes import Child
 from wasl_local.servers import EmbeddedMongo, KafkaServer, free_port
 from wasl_local.settings import LocalSettings
 from wasl_local.stack import Role, Stack
+from wasl_platform_gateway.watching import LOOKING
 from wasl_schemas.topics import registry
 
-#: Name of each process that may be killed: the four services, the gateway once per connector.
-SERVICES = ("intake", "triage", "notify", "gateway-reference", "gateway-webhook")
+#: Name of each process that may be killed: the four services, the gateway once for each role.
+SERVICES = ("intake", "triage", "notify", "gateway-reference", "gateway-webhook", "gateway-watch")
 PARTNERS = ("hotline", "platforms")
 #: The database behind each service, and its consumer groups.
 DATABASES = {"intake": "intake", "triage": "triage", "notify": "notify"} | dict.fromkeys(
-    ("gateway-reference", "gateway-webhook"), "gateway"
+    ("gateway-reference", "gateway-webhook", "gateway-watch"), "gateway"
 )
 _SETTINGS = {
     # Small batches leave many points between commit and publish.
@@ -305,6 +306,8 @@ def _subscriptions() -> dict[str, list[str]]:
     for spec in registry():
         for consumer in spec.consumers:
             name = f"{consumer}.{spec.connector}" if spec.connector else consumer
+            if name == "platform-gateway":
+                name = f"{name}.{LOOKING}"
             groups.setdefault(f"wasl.{name}", []).append(spec.name)
     return groups
 

@@ -18,12 +18,13 @@ from wasl_schemas.country_pack import CountryPack
 from wasl_schemas.envelope import Event
 from wasl_schemas.events.common import Channel
 from wasl_schemas.events.dispatch_updated_v1 import DispatchUpdatedV1
+from wasl_schemas.events.item_observed_v1 import ItemObservedV1
 from wasl_schemas.events.referral_updated_v1 import ReferralUpdatedV1
 from wasl_schemas.events.report_submitted_v1 import ReportContent, ReportSubmittedV1
 from wasl_schemas.events.report_withdrawn_v1 import ReportWithdrawnV1
 from wasl_schemas.events.reporter_message_sent_v1 import ReporterMessageSentV1
 from wasl_schemas.ids import uuid7
-from wasl_schemas.lifecycle import DispatchState, ReferralState
+from wasl_schemas.lifecycle import DispatchState, ReferralState, WatchState
 from wasl_schemas.topics import TopicSpec
 from wasl_triage.casework import Requests, request_id
 from wasl_triage.desk import Desk
@@ -108,6 +109,7 @@ class World:
             topics.REPORT_WITHDRAWN_V1.type: (h.on_report_withdrawn, h.prefetch_withdrawn),
             topics.REPORTER_MESSAGE_SENT_V1.type: (h.on_reporter_message, h.prefetch_messages),
             topics.DISPATCH_UPDATED_V1.type: (h.on_dispatch_updated, h.prefetch_cases),
+            topics.ITEM_OBSERVED_V1.type: (h.on_item_observed, h.prefetch_cases),
             topics.REFERRAL_UPDATED_V1.type: (h.on_referral_updated, h.prefetch_cases),
         }
 
@@ -192,7 +194,13 @@ class World:
         return self.event(topics.REPORTER_MESSAGE_SENT_V1, data)
 
     def answer(
-        self, case_id: str, partner: str, version: int, state: DispatchState, round_: int = 1
+        self,
+        case_id: str,
+        partner: str,
+        version: int,
+        state: DispatchState,
+        round_: int = 1,
+        **more: Any,
     ) -> Event[Any]:
         data = DispatchUpdatedV1(
             dispatch_id=request_id(case_id, partner, round_),
@@ -203,8 +211,15 @@ class World:
             state=state,
             attempts=1,
             changed_at=self.clock.now(),
+            **more,
         )
         return self.event(topics.DISPATCH_UPDATED_V1, data)
+
+    def observed(self, case_id: str, version: int, state: WatchState, **more: Any) -> Event[Any]:
+        data = ItemObservedV1(
+            case_id=case_id, version=version, state=state, changed_at=self.clock.now(), **more
+        )
+        return self.event(topics.ITEM_OBSERVED_V1, data)
 
     def referral(
         self, case_id: str, authority: str, version: int, state: ReferralState

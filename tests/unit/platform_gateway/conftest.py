@@ -34,8 +34,10 @@ from wasl_connector_sdk import (
     TransientError,
 )
 from wasl_platform_gateway.bootstrap import plan_of
-from wasl_platform_gateway.dispatch import Dispatcher, Tuning
+from wasl_platform_gateway.calling import Tuning
+from wasl_platform_gateway.dispatch import Dispatcher
 from wasl_platform_gateway.domain.lane import Breaker
+from wasl_platform_gateway.domain.ledger import no_reminders
 from wasl_platform_gateway.door import Door
 from wasl_platform_gateway.handlers import AnswerHandlers, DeskHandlers, RequestHandlers
 from wasl_platform_gateway.metrics import METRICS
@@ -43,7 +45,7 @@ from wasl_platform_gateway.repository import LANES, LEDGER
 from wasl_schemas.envelope import Event
 from wasl_schemas.events.common import Ground
 from wasl_schemas.events.dispatch_requested_v1 import DispatchItem, DispatchRequestedV1
-from wasl_schemas.events.dispatch_updated_v1 import DispatchUpdatedV1
+from wasl_schemas.events.dispatch_updated_v1 import DispatchChange, DispatchUpdatedV1
 from wasl_schemas.ids import uuid7
 from wasl_schemas.lifecycle import DISPATCH
 from wasl_schemas.topics import DISPATCH_UPDATED_V1, dispatch_requested_v1
@@ -187,7 +189,17 @@ class Gateway:
     """One replica; give another one the same ``hub.store`` to have two."""
 
     def __init__(
-        self, connector, *, config=None, hub=None, rate=None, tuning=None, http=None, timeout=5.0
+        self,
+        connector,
+        *,
+        config=None,
+        hub=None,
+        rate=None,
+        tuning=None,
+        http=None,
+        timeout=5.0,
+        reminder=no_reminders,
+        due=lambda _data, now: now,
     ):
         self.hub = hub or Hub()
         self.clock = self.hub.clock
@@ -195,7 +207,9 @@ class Gateway:
         self.stopped = False
         manifest = connector.manifest
         config = config or connector.Config()
-        self.plan = plan_of(connector, config, lambda _severity, start: start + timedelta(days=14))
+        self.plan = plan_of(
+            connector, config, lambda _severity, start: start + timedelta(days=14), reminder
+        )
         self.tuning = tuning or Tuning(
             batch=50, concurrency=8, breaker=Breaker(threshold=5, cooldown=timedelta(seconds=5))
         )
@@ -217,7 +231,7 @@ class Gateway:
             stopping=lambda: self.stopped,
             jitter=lambda: 0.0,
         )
-        self.requests = RequestHandlers(manifest.name)
+        self.requests = RequestHandlers(manifest.name, due, self.dispatcher.poke)
         self.answers = AnswerHandlers(self.hub, self.door, self.plan)
         self.desk = DeskHandlers(self.hub, self.door, self.plan)
 
@@ -290,6 +304,7 @@ class Gateway:
     async def run(self):
         """Until every lane has nothing left to do now; a database that is away is tried later."""
         for _ in range(2):
+            self.dispatcher.poke()
             with suppress(Retryable):
                 await self.dispatcher.tick()
             await self.dispatcher.drain()
@@ -312,6 +327,14 @@ class Gateway:
 
     def told(self, number=None):
         """The states other services heard of, in order; checks that the sequence is legal."""
+        told = {k: [d.state.value for d in v] for k, v in self._histories().items()}
+        return told if number is None else told.get(f"dispatch-{number:04}", [])
+
+    def news(self, number):
+        """What other services heard of one dispatch, by version."""
+        return self._histories().get(f"dispatch-{number:04}", [])
+
+    def _histories(self):
         rows = [r for r in self.store.outbox.values() if r.topic == DISPATCH_UPDATED_V1.name]
         histories = {}
         for outgoing in rows:
@@ -324,18 +347,21 @@ class Gateway:
             assert [d.version for d in history] == list(range(1, len(history) + 1))
             state = DISPATCH.initial
             for data in history:
+                if data.change is not DispatchChange.STATE:
+                    assert data.state == state, "news without another state"
+                    continue
                 assert any(s.state == state and s.to == data.state for s in DISPATCH.steps), (
                     state,
                     data.state,
                 )
                 state = data.state
-        if number is None:
-            return {k: [d.state.value for d in v] for k, v in histories.items()}
-        return [d.state.value for d in histories.get(f"dispatch-{number:04}", [])]
+        return histories
 
 
 def _same(data, history):
-    assert all(d == data for d in history if d.version == data.version)
+    # A revision that changed nothing else is made known with the old version.
+    same = [d.model_copy(update={"revision": 0}) for d in history if d.version == data.version]
+    assert all(d == same[0] for d in same)
     return True
 
 

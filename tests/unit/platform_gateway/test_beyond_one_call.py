@@ -20,8 +20,8 @@ from wasl_connector_sdk import (
     StatusUpdate,
     TransientError,
 )
-from wasl_platform_gateway.bootstrap import objection
 from wasl_platform_gateway.domain import ledger
+from wasl_platform_gateway.domain.agreed import objection
 from wasl_platform_gateway.http import create_app
 from wasl_platform_gateway.repository import CURSORS
 from wasl_schemas.country_pack import load_country_pack
@@ -316,7 +316,7 @@ async def test_what_a_partner_cannot_take_back_is_not_called_withdrawn(kit):
 async def test_nothing_goes_out_without_an_agreement(kit):
     partner = kit.FakePartner()
     gateway = kit.Gateway(kit.make_connector(partner))
-    gateway.dispatcher._objection = lambda row: "agreement_not_valid"
+    gateway.dispatcher._sending._objection = lambda row: "agreement_not_valid"
     await gateway.request(1)
     await gateway.run()
     assert gateway.told(1) == ["failed"]

@@ -9,7 +9,7 @@ import pytest
 from wasl_chassis.failures import Conflict, Outcome, Permanent, Retryable
 from wasl_connector_sdk import CredentialsRejected, Idempotency, RateLimited, TransientError
 from wasl_connector_sdk import Outcome as Answer
-from wasl_platform_gateway.dispatch import Tuning
+from wasl_platform_gateway.calling import Tuning
 from wasl_platform_gateway.domain.lane import Breaker, Rate
 from wasl_platform_gateway.repository import overview, pause, resume
 
@@ -368,7 +368,7 @@ async def test_a_callback_during_the_call_is_kept(kit, partner):
         uow = gateway.hub.unit()
         row = await uow.get(LEDGER, key)
         steps = ledger.answered(row, ledger.Said("removed"), gateway.clock.now(), gateway.plan)
-        from wasl_platform_gateway.dispatch import emit
+        from wasl_platform_gateway.calling import emit
 
         emit(uow, row, steps)
         uow.put(LEDGER, steps[-1])
@@ -686,3 +686,37 @@ async def test_the_backlog_is_measured(gateway, partner):
     assert value("wasl_dispatch_transitions_total", connector="fake", state="sent") == 2
     await gateway.door.check()
     assert value("wasl_connector_up", connector="fake") == 1
+
+
+async def test_after_slow_down_one_call_asks_whether_more_may_go(gateway, partner):
+    partner.usual = "rate"
+    await gateway.request(*range(1, 41))
+    await gateway.run()
+    calls = len(partner.calls)
+    for window in range(1, 4):
+        gateway.clock.advance(timedelta(seconds=31))
+        await gateway.run()
+        assert len(partner.calls) == calls + window
+    partner.usual = "ok"
+    gateway.clock.advance(timedelta(seconds=31))
+    await gateway.run()
+    assert gateway.states() == {"sent": 40}
+
+
+async def test_a_quiet_gateway_looks_once_a_second(gateway, partner):
+    looks = []
+    find = gateway.store.find
+
+    async def counted(collection, *arguments, **options):
+        looks.append(collection.name)
+        return await find(collection, *arguments, **options)
+
+    gateway.store.find = counted
+    for _ in range(100):
+        await gateway.dispatcher.tick()
+        gateway.clock.advance(timedelta(seconds=0.1))
+    assert 9 <= looks.count("ledger") <= 11
+    await gateway.request(1)
+    await gateway.dispatcher.tick()
+    await gateway.dispatcher.drain()
+    assert gateway.row(1).state == "sent"

@@ -79,7 +79,7 @@ async def _play(kit, ability, actions):
     await gateway.run()
     _holds(gateway, partner)
     row = gateway.row(1)
-    assert row.state in {*DISPATCH.settled, DispatchState.AMBIGUOUS}
+    assert row.state in {*DISPATCH.settled, DispatchState.AMBIGUOUS, DispatchState.DISPUTED}
     assert row.due_at is None
     assert row.submitting_since is None
 
@@ -99,7 +99,7 @@ async def _crash(gateway, partner, what):
 
 async def _say(gateway, outcome):
     """A partner's answer, as a callback applies it."""
-    from wasl_platform_gateway.dispatch import emit
+    from wasl_platform_gateway.calling import emit
 
     uow = gateway.hub.unit()
     row = await uow.get(LEDGER, "dispatch-0001")
@@ -139,7 +139,7 @@ def test_a_lane_never_stays_shut(signs):
         held = held.after(sign, now, breaker, retry_after)
         now += timedelta(seconds=seconds)
     later = now + breaker.longest_block + breaker.longest
-    assert held.allowance(10, later, None) == (1 if held.open_until else 10)
+    assert held.allowance(10, later, None) == (1 if held.guarded else 10)
     assert held.after(Sign.ALIVE, later, breaker).allowance(10, later, None) == 10
 
 
@@ -162,7 +162,7 @@ def test_the_rate_is_never_exceeded(steps, per_second, burst):
 
 
 def test_the_words_of_partners_are_the_words_of_the_lifecycle():
-    ours = {"pending", "acknowledged", *(a.value for a in ANSWERS)}
+    ours = {"pending", "acknowledged", "disputed", *(a.value for a in ANSWERS)}
     assert {o.value for o in Outcome} == ours
 
 

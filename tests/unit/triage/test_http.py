@@ -329,11 +329,18 @@ async def test_the_description_holds_every_body(app: FastAPI, ana: Caller) -> No
             f"/api/v1/cases/{{case_id}}/{verb}"
             for verb in (
                 "claim", "release", "assessment", "decision", "confirmation", "messages",
-                "reopening",
+                "reopening", "dispatches/{dispatch_id}/amendment",
             )
         ),
     }  # fmt: skip
-    for name in ("Proposal", "AssessmentRequest", "Confirmation", "MessageRequest", "Screen"):
+    for name in (
+        "Proposal",
+        "AssessmentRequest",
+        "Confirmation",
+        "MessageRequest",
+        "Screen",
+        "Amendment",
+    ):
         assert name in described["components"]["schemas"]
     refs = {part.split('"')[0] for part in text.split('"#/components/schemas/')[1:]}
     assert refs <= set(described["components"]["schemas"])

@@ -7,7 +7,7 @@ from typing import Any
 
 from triage_world import ANA, World
 from wasl_schemas.events.common import Ground, GroundKind, Severity
-from wasl_schemas.lifecycle import CaseState, DispatchState, ReferralState
+from wasl_schemas.lifecycle import CaseState, DispatchState, ReferralState, WatchState
 from wasl_schemas.taxonomy import FourEyes
 from wasl_triage.domain.case import (
     Action,
@@ -30,7 +30,7 @@ def _full() -> Case:
         first_look_due=AT, version=7, state=CaseState.SECOND_LOOK, severity=Severity.HIGH,
         because=("x",), legal_review=True, category="csam", reported={"a.b": 2}, facts={"press": 1},
         reports=3, recent=["r"], consent_partner=1, consent_authority=2, located=False,
-        has_url=True, needs_expansion=True, round=4, settled_at=AT, close_reason="no_ground",
+        has_url=True, needs_expansion=True, hosted="NL", via={"x.a": 2}, round=4, settled_at=AT, close_reason="no_ground",
         look_pending=False, overdue=True,
         assessment=Assessment("csam", ("press",), ("under_13",), "analyst-1", AT, "n"),
         decisions=[
@@ -43,7 +43,7 @@ def _full() -> Case:
         dispatches={
             "x": DispatchRow(
                 "p", "webhook", 4, "csam", Severity.LOW, GROUND, "MA", "en", True, AT, AT, "i",
-                DispatchState.SENT, 5, AT,
+                DispatchState.SENT, 5, AT, True, 2, 1, "sent_in_error", ("n",), 3, ("x.a",),
             )
         },
         referrals={
@@ -53,7 +53,7 @@ def _full() -> Case:
             )
         },
         claimed_by="analyst-1", claimed_until=AT, attention=("objection",), queued=False, rank=0,
-        queue_due=AT, resend_at=AT, resends=2, audit_seq=9, audit_hash="h",
+        queue_due=AT, resend_at=AT, resends=2, seen=WatchState.GONE, seen_version=2, audit_seq=9, audit_hash="h",
     )  # fmt: skip
 
 
@@ -75,10 +75,21 @@ def test_a_full_case_survives_the_database() -> None:
 def test_a_report_survives_the_database() -> None:
     report = Report(
         "r", AT, "web", "fr", "ar", "csam", ("press",), True, True, ("c",), "s", ("phone",),
-        ("scheme",), AT, True,
+        ("scheme",), AT, True, ("x.a",),
     )  # fmt: skip
-    assert len(dataclasses.fields(Report)) == 15
+    assert len(dataclasses.fields(Report)) == 16
     assert _stored(REPORTS, report) == report
+
+
+def test_documents_from_before_hubs_had_peers_are_read() -> None:
+    case, report = _full(), Report("r", AT, "web", "fr", "ar", None, (), True, True, (), None)
+    doc: dict[str, Any] = {**CASES.encode(case), "_id": "c"}
+    del doc["via"], doc["hosted"], doc["dispatches"]["x"]["via"]
+    old = CASES.decode(doc)
+    assert (old.via, old.hosted, old.dispatches["x"].via) == ({}, None, ())
+    row = {**REPORTS.encode(report), "_id": "r"}
+    del row["via"]
+    assert REPORTS.decode(row) == report
 
 
 async def test_a_document_does_not_grow_with_its_reports(world: World) -> None:

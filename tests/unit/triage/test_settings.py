@@ -84,6 +84,7 @@ async def test_the_service_is_built_as_the_registry_says(monkeypatch: pytest.Mon
         "wasl.reporter-message.sent.v1",
         "wasl.dispatch.updated.v1",
         "wasl.referral.updated.v1",
+        "wasl.item.observed.v1",
     }
     assert all("triage" in route.spec.consumers for route in service.consumer.routes.values())
     assert "wasl_triage_decisions_total" in service.metrics.exposition().decode()

@@ -22,6 +22,7 @@ from wasl_chassis.failures import Failure
 
 from wasl_local import settings as local
 from wasl_local.board import Board
+from wasl_local.connectors import ConnectorsError
 from wasl_local.demo import Demo, DemoError, rows_of
 from wasl_local.people import ScriptError
 from wasl_local.servers import KAFKA_JARS, ServerError, fetch_kafka
@@ -29,7 +30,7 @@ from wasl_local.settings import LocalSettings
 from wasl_local.stack import Stack, StackError
 
 INTERRUPTED = 130
-_KNOWN = (ServerError, StackError, DemoError, ScriptError, Failure)
+_KNOWN = (ConnectorsError, ServerError, StackError, DemoError, ScriptError, Failure)
 
 
 @contextlib.contextmanager
@@ -67,12 +68,20 @@ async def _run(
     settings: LocalSettings, console: Console, folder: Path, *, stay: bool, play: bool
 ) -> None:
     started = time.monotonic()
-    console.print("[bold]starting the hub[/]: Kafka, MongoDB, four services, two partners")
 
     def tell(name: str, what: str) -> None:
-        console.print(f"  {name:18} {what}", highlight=False)
+        console.print(f"  {name:20} {what}", highlight=False)
 
-    async with Stack(settings, folder, tell) as stack:
+    stack = Stack(settings, folder, tell)
+    if not stack.simulates_partners:
+        if not stay:
+            raise DemoError(
+                "the samples need the simulated partners behind 'reference' and 'webhook'; take "
+                "the two out of the file that WASL_LOCAL_CONNECTORS names"
+            )
+        play = False
+    console.print("[bold]starting the hub[/]: Kafka, MongoDB, the services, their partners")
+    async with stack:
         console.print(f"ready after {time.monotonic() - started:.1f} s")
         if play:
             await _play(stack, console)
@@ -158,7 +167,8 @@ def main() -> None:
             status = _until_signalled(lambda: run(settings, console))
     except _KNOWN as error:
         console.print(f"[bold red]failed[/] {error}", highlight=False)
-        console.print(f"logs: {settings.directory / 'logs'}")
+        if not isinstance(error, ConnectorsError):  # before anything was started
+            console.print(f"logs: {settings.directory / 'logs'}")
         sys.exit(1)
     # To end what stays up is what the person wanted.
     sys.exit(0 if verb == "up" and status == INTERRUPTED else status)

@@ -11,9 +11,12 @@ from pathlib import Path
 
 from pydantic import SecretStr
 from pydantic_core import PydanticUndefined
+from pydantic_settings import BaseSettings
 from wasl_chassis import consuming, outbox, service
 from wasl_chassis.metrics import Metric
 from wasl_chassis.settings import Settings, variable
+
+from wasl_local.settings import LocalSettings
 
 ROOT = Path(__file__).resolve().parents[4]
 SERVICES = ("intake", "triage", "platform-gateway", "notify")
@@ -24,16 +27,21 @@ def package(name: str) -> str:
 
 
 def settings_of(name: str) -> type[Settings]:
-    """The one Settings class of a service."""
+    """The Settings class of a service; of the first role, where it has several."""
+    return roles_of(name)[0]
+
+
+def roles_of(name: str) -> list[type[Settings]]:
+    """The Settings class of each role of a service, in the order of its ``settings`` module."""
     module = importlib.import_module(f"{package(name)}.settings")
     found = [
         value
         for value in vars(module).values()
         if isinstance(value, type) and issubclass(value, Settings) and value is not Settings
     ]
-    if len(found) != 1:
-        raise LookupError(f"{module.__name__} should define one Settings class, has {len(found)}")
-    return found[0]
+    if not found:
+        raise LookupError(f"{module.__name__} should define a Settings class")
+    return found
 
 
 def metrics_of(name: str) -> tuple[Metric, ...]:
@@ -67,7 +75,7 @@ def metrics_page() -> str:
     return "\n".join(lines) + "\n"
 
 
-def _rows(cls: type[Settings], skip: frozenset[str] = frozenset()) -> list[str]:
+def _rows(cls: type[BaseSettings], skip: frozenset[str] = frozenset()) -> list[str]:
     rows = []
     for name, field in cls.model_fields.items():
         if name in skip:
@@ -75,13 +83,28 @@ def _rows(cls: type[Settings], skip: frozenset[str] = frozenset()) -> list[str]:
         secret = "SecretStr" in str(field.annotation) or field.annotation is SecretStr
         required = field.default is PydanticUndefined and field.default_factory is None
         default = (
-            "**required**" if required else f"`{field.get_default(call_default_factory=True)}`"
+            "**required**"
+            if required
+            else f"`{_shown(field.get_default(call_default_factory=True))}`"
         )
         if secret and not required:
             default = "none"
         what = (field.description or "") + (" Secret." if secret else "")
-        rows.append(f"| `{variable(cls, name)}` | {default} | {what.strip()} |")
+        rows.append(f"| `{_variable(cls, name)}` | {default} | {what.strip()} |")
     return rows
+
+
+def _variable(cls: type[BaseSettings], field: str) -> str:
+    if issubclass(cls, Settings):
+        return variable(cls, field)
+    return f"{cls.model_config.get('env_prefix', '')}{field}".upper()
+
+
+def _shown(default: object) -> object:
+    """A default as a reader has it: files of this repository by their place in it."""
+    if isinstance(default, Path) and default.is_relative_to(ROOT):
+        return default.relative_to(ROOT)
+    return default
 
 
 def settings_page() -> str:
@@ -98,8 +121,13 @@ def settings_page() -> str:
         *_rows(Settings),
     ]
     for name in SERVICES:
-        rows = _rows(settings_of(name), frozenset(Settings.model_fields))
-        lines += ["", f"## {name}", "", *head, *rows]
+        first, *others = roles_of(name)
+        lines += ["", f"## {name}", "", *head, *_rows(first, frozenset(Settings.model_fields))]
+        for role in others:
+            title = f"## {name}: {role.__name__}"
+            lines += ["", title, "", *head, *_rows(role, frozenset(Settings.model_fields))]
+    local = "`make demo` and `make up-local`. None of these has the form `NAME_FILE`."
+    lines += ["", "## The local run", "", local, "", *head, *_rows(LocalSettings)]
     return "\n".join(lines) + "\n"
 
 

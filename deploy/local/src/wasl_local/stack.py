@@ -21,7 +21,7 @@ import httpx
 from wasl_chassis.topics_admin import TopicAdmin, wanted
 from wasl_schemas.topics import BUILT_IN_CONNECTORS, registry
 
-from wasl_local import secrets
+from wasl_local import connectors, secrets
 from wasl_local.mail import MailSink
 from wasl_local.processes import Child, last_line, last_lines
 from wasl_local.servers import LOOPBACK, EmbeddedKafka, EmbeddedMongo, Server, free_port
@@ -59,6 +59,8 @@ class Stack:
         self.logs = settings.directory / "logs"
         self.mail = MailSink(folder / "mail")
         self._tell = tell
+        #: Settings of connectors that this run has besides, or instead of, the simulated ones.
+        self.connectors = connectors.read(settings.connectors)
         self._kafka = EmbeddedKafka(folder / "kafka", settings.kafka_port)
         self._mongo = EmbeddedMongo(folder / "mongo", settings.mongo_port)
         self._servers: list[Server] = []
@@ -81,6 +83,11 @@ class Stack:
     def token(self, person: str) -> str:
         """The bearer token of one of the staff."""
         return self.secret(f"token-{person}")
+
+    @property
+    def simulates_partners(self) -> bool:
+        """Whether what the demo needs is behind every built-in connector."""
+        return self.connectors.keys().isdisjoint(BUILT_IN_CONNECTORS)
 
     async def trace(self, receipt: str) -> list[str]:
         """The cases of a report, from the operators' command."""
@@ -153,7 +160,7 @@ class Stack:
 
     async def _apply_topics(self) -> int:
         async with TopicAdmin(self._bootstrap) as admin:
-            return len(await admin.apply(wanted(registry())))
+            return len(await admin.apply(wanted(registry(self._names))))
 
     async def _await_ready(self, client: httpx.AsyncClient, role: Role) -> None:
         deadline = asyncio.get_running_loop().time() + self.settings.start_timeout
@@ -192,6 +199,11 @@ class Stack:
     def secret(self, name: str) -> str:
         return secrets.key(self.settings.directory / "secrets", name)
 
+    @property
+    def _names(self) -> list[str]:
+        """Every connector of this run."""
+        return list(dict.fromkeys([*BUILT_IN_CONNECTORS, *self.connectors]))
+
     def _webhook_secret(self, name: str) -> str:
         return f"whsec_{self.secret(name)}"
 
@@ -223,6 +235,14 @@ class Stack:
                 "secret": self._webhook_secret("platforms"),
             },
         }
+        partners = {
+            "reference": self._partner("hotline", "reference", "--mode", "remove", "--delay", "2"),
+            "webhook": self._partner(
+                "platforms", "webhook", "--mode", "mixed", "--delay", "1",
+                "--callback-url", f"{self.url('gateway')}/callbacks/webhook",
+            ),
+        }  # fmt: skip
+        configs = {"reference": hotline, "webhook": platforms, **self.connectors}
         return [
             self._service("intake", "wasl_intake", WASL_INTAKE_PORT=str(self._ports["intake"])),
             self._service(
@@ -232,14 +252,16 @@ class Stack:
                 WASL_TRIAGE_STAFF=json.dumps(staff),
             ),
             self._service("notify", "wasl_notify", **notify),
-            self._gateway("reference", hotline),
-            self._gateway("webhook", platforms, WASL_GATEWAY_PORT=str(self._ports["gateway"])),
-            self._partner("hotline", "reference", "--mode", "remove", "--delay", "2"),
-            self._partner(
-                "platforms", "webhook", "--mode", "mixed", "--delay", "1",
-                "--callback-url", f"{self.url('gateway')}/callbacks/webhook",
+            *(self._gateway(name, config) for name, config in configs.items()),
+            self._service(
+                "gateway-watch",
+                "wasl_platform_gateway",
+                "--watch",
+                WASL_WATCH_CONTACT="mailto:info@example.org",
+                WASL_WATCH_HOSTS=self.settings.watch_hosts,
             ),
-        ]  # fmt: skip
+            *(role for name, role in partners.items() if name not in self.connectors),
+        ]
 
     def _service(self, name: str, module: str, *arguments: str, **env: str) -> Role:
         admin = free_port()
@@ -256,16 +278,17 @@ class Stack:
             "WASL_MASTER_KEY": self.secret("master_key"),
             "WASL_PEPPER": self.secret("pepper"),
             "WASL_COUNTRY_PACK": str(self.settings.country_pack),
-            "WASL_CONNECTORS": ",".join(BUILT_IN_CONNECTORS),
+            "WASL_CONNECTORS": ",".join(self._names),
         }
 
-    def _gateway(self, connector: str, config: Mapping[str, Any], **env: str) -> Role:
+    def _gateway(self, connector: str, config: Mapping[str, Any]) -> Role:
+        env = {"WASL_GATEWAY_PORT": str(self._ports["gateway"])} if connector == "webhook" else {}
         return self._service(
             f"gateway-{connector}",
             "wasl_platform_gateway",
             "--connector",
             connector,
-            WASL_CONNECTOR_CONFIG=json.dumps(config),
+            WASL_CONNECTOR_CONFIG=json.dumps(config, default=str),
             **env,
         )
 

@@ -15,6 +15,7 @@ from wasl_intake.handlers import IntakeHandlers
 from wasl_intake.http import build_app
 from wasl_intake.metrics import METRICS
 from wasl_intake.pages import Pages
+from wasl_intake.peers import PeerDoor, Peering
 from wasl_intake.reconciling import Reconciler
 from wasl_intake.repository import ALL
 from wasl_intake.settings import IntakeSettings
@@ -22,12 +23,24 @@ from wasl_intake.words import Words
 
 
 def compose(
-    handlers: IntakeHandlers, pack: CountryPack, metrics: Metrics, *, body_limit: int
+    handlers: IntakeHandlers,
+    pack: CountryPack,
+    metrics: Metrics,
+    *,
+    body_limit: int,
+    peers: PeerDoor | None = None,
 ) -> FastAPI:
     """The application of these handlers. Raises ValueError if a language lacks texts."""
     words = Words(pack)
     pages = Pages(handlers, words, metrics, body_limit)
-    return build_app(handlers, words, metrics, body_limit=body_limit, pages=pages.register)
+    return build_app(
+        handlers,
+        words,
+        metrics,
+        body_limit=body_limit,
+        pages=pages.register,
+        more=peers.routes() if peers else (),
+    )
 
 
 def read_pack(path: Path) -> CountryPack:
@@ -50,6 +63,14 @@ def build(settings: IntakeSettings) -> Service:
     repeat_after = timedelta(seconds=settings.intake_repeat_seconds)
     reconciler = Reconciler(service, repeat_after)
     service.every("unheard", min(settings.intake_repeat_seconds, 10), reconciler.turn)
-    app = compose(handlers, pack, service.metrics, body_limit=settings.intake_body_limit)
+    door = PeerDoor(
+        Peering(service, pack, pepper=key_bytes(settings.pepper)),
+        settings.peers(),
+        service,
+        limit=settings.intake_body_limit,
+    )
+    app = compose(
+        handlers, pack, service.metrics, body_limit=settings.intake_body_limit, peers=door
+    )
     service.serve(app, settings.intake_host, settings.intake_port)
     return service

@@ -12,5 +12,6 @@ def register(service: Service, h: IntakeHandlers) -> None:
     service.consume(topics.CASE_OPENED_V1, h.on_case_opened, prefetch=cases)
     service.consume(topics.CASE_UPDATED_V1, h.on_case_updated, prefetch=cases)
     service.consume(topics.DISPATCH_UPDATED_V1, h.on_dispatch_updated, prefetch=cases)
+    service.consume(topics.ITEM_OBSERVED_V1, h.on_item_observed, prefetch=cases)
     service.consume(topics.REFERRAL_UPDATED_V1, h.on_referral_updated, prefetch=cases)
     service.consume(topics.STAFF_MESSAGE_SENT_V1, h.on_staff_message, prefetch=messages)

@@ -26,6 +26,7 @@ from wasl_schemas.events.case_opened_v1 import CaseOpenedV1
 from wasl_schemas.events.case_updated_v1 import CaseUpdatedV1
 from wasl_schemas.events.common import Channel, SealedContact
 from wasl_schemas.events.dispatch_updated_v1 import DispatchUpdatedV1
+from wasl_schemas.events.item_observed_v1 import ItemObservedV1
 from wasl_schemas.events.referral_updated_v1 import ReferralUpdatedV1
 from wasl_schemas.events.report_submitted_v1 import ReportContent, ReportSubmittedV1
 from wasl_schemas.events.report_withdrawn_v1 import ReportWithdrawnV1
@@ -240,21 +241,7 @@ class IntakeHandlers:
             assert report is not None
             if report.withdrawn_at is not None:
                 return False
-            now = uow.now()
-            uow.put(
-                REPORTS,
-                replace(
-                    report,
-                    content=None,
-                    contact_channel=None,
-                    contact_address=None,
-                    withdrawn_at=now,
-                ),
-            )
-            await uow.keys.destroy(report_id)
-            uow.emit(
-                topics.REPORT_WITHDRAWN_V1, ReportWithdrawnV1(report_id=report_id, withdrawn_at=now)
-            )
+            await take_back(uow, report)
             return True
 
         if await self._hub.transact(work):
@@ -347,6 +334,11 @@ class IntakeHandlers:
     ) -> Outcome | None:
         return await self._fold(event, uow)
 
+    async def on_item_observed(
+        self, event: Event[ItemObservedV1], uow: UnitOfWork
+    ) -> Outcome | None:
+        return await self._fold(event, uow)
+
     async def prefetch_messages(
         self, events: Sequence[Event[StaffMessageSentV1]], uow: UnitOfWork
     ) -> None:
@@ -395,6 +387,21 @@ def submitted(report: Report) -> ReportSubmittedV1:
         consent_authority=report.consent_authority,
         content=report.content,
         contact=contact,
+        via=report.via,
+    )
+
+
+async def take_back(uow: UnitOfWork, report: Report) -> None:
+    """Empty a report, destroy its key and say so. The caller has loaded the key."""
+    now = uow.now()
+    gone = replace(
+        report, content=None, contact_channel=None, contact_address=None, withdrawn_at=now
+    )
+    uow.put(REPORTS, gone)
+    await uow.keys.destroy(report.report_id)
+    uow.emit(
+        topics.REPORT_WITHDRAWN_V1,
+        ReportWithdrawnV1(report_id=report.report_id, withdrawn_at=now),
     )
 
 

@@ -7,7 +7,7 @@ proxies and in Referer headers. Nothing about the caller, address or agent, is r
 
 import json
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -308,7 +308,7 @@ _AUTHORIZATION = {
 }
 
 
-def _described(adapter: TypeAdapter[Any] | None, *parameters: dict[str, Any]) -> dict[str, Any]:
+def described(adapter: TypeAdapter[Any] | None, *parameters: dict[str, Any]) -> dict[str, Any]:
     """What FastAPI cannot know, because these routes read the raw body themselves."""
     out: dict[str, Any] = {"parameters": list(parameters)}
     if adapter is not None:
@@ -331,6 +331,17 @@ def _inlined(schema: Any, definitions: dict[str, Any]) -> Any:
     return {k: _inlined(v, definitions) for k, v in schema.items()}
 
 
+Responses = dict[int | str, dict[str, Any]]
+#: Method, path below :data:`API`, endpoint, summary, description, responses, status.
+ApiRoute = tuple[
+    str, str, Callable[[Request], Awaitable[Response]], str, dict[str, Any], Responses, int
+]
+
+
+def problems(*statuses: int) -> Responses:
+    return dict.fromkeys(statuses, _PROBLEM)
+
+
 def build_app(
     handlers: IntakeHandlers,
     words: Words,
@@ -338,8 +349,9 @@ def build_app(
     *,
     body_limit: int,
     pages: Callable[[FastAPI], None] | None = None,
+    more: Iterable[ApiRoute] = (),
 ) -> FastAPI:
-    """The ASGI application. ``pages`` adds the pages for people."""
+    """The ASGI application. ``pages`` adds the pages for people, ``more`` routes of the API."""
     app = FastAPI(
         title="Wasl intake",
         version="1",
@@ -352,8 +364,7 @@ def build_app(
     # The hot path goes around FastAPI's dependency machinery, which costs more than the report; the
     # route added below under the same path is its description.
     app.router.routes.append(Route(f"{API}/reports", api.submit, methods=["POST"]))
-    failures: dict[int | str, dict[str, Any]] = dict.fromkeys((413, 415, 422, 503), _PROBLEM)
-    read: dict[int | str, dict[str, Any]] = dict.fromkeys((401, 404, 503), _PROBLEM)
+    failures, read = problems(413, 415, 422, 503), problems(401, 404, 503)
 
     def add(  # noqa: PLR0917  a table of routes reads best as rows
         method: str,
@@ -361,7 +372,7 @@ def build_app(
         endpoint: Callable[[Request], Awaitable[Response]],
         summary: str,
         described: dict[str, Any],
-        responses: dict[int | str, dict[str, Any]],
+        responses: Responses,
         status: int = 200,
     ) -> None:
         app.add_api_route(
@@ -375,15 +386,15 @@ def build_app(
             responses=responses,
         )
 
-    add("POST", "/reports", api.submit, "Send a report", _described(REPORT, _REPEAT), failures, 202)
-    add("GET", "/reports", api.follow, "Follow a report", _described(None, _AUTHORIZATION), read)
-    add("POST", "/receipt", api.follow_body, "Follow a report", _described(RECEIPT), failures)
+    add("POST", "/reports", api.submit, "Send a report", described(REPORT, _REPEAT), failures, 202)
+    add("GET", "/reports", api.follow, "Follow a report", described(None, _AUTHORIZATION), read)
+    add("POST", "/receipt", api.follow_body, "Follow a report", described(RECEIPT), failures)
     add(
         "POST",
         "/reports/withdrawal",
         api.withdraw,
         "Take a report back",
-        _described(None, _AUTHORIZATION),
+        described(None, _AUTHORIZATION),
         read,
         204,
     )
@@ -392,10 +403,12 @@ def build_app(
         "/reports/messages",
         api.write,
         "Write in the thread",
-        _described(MESSAGE, _AUTHORIZATION, _REPEAT),
+        described(MESSAGE, _AUTHORIZATION, _REPEAT),
         {**read, **failures},
         202,
     )
+    for route in more:
+        add(*route)
     if pages is not None:
         pages(app)
     add_problem_handlers(app)

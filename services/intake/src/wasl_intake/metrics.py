@@ -19,6 +19,13 @@ METRICS = (
     ),
     Metric(
         "counter",
+        "wasl_intake_peer_requests_total",
+        "Requests of other countries' hubs, by what became of them: accepted, duplicate, test,"
+        " test_not_accepted, loop, unsigned, withdrawn, read.",
+        ("hub", "result"),
+    ),
+    Metric(
+        "counter",
         "wasl_intake_receipts_read_total",
         "Receipts presented: found, unknown, malformed (the check character is wrong).",
         ("result",),
@@ -44,6 +51,11 @@ def record_report(metrics: Metrics, channel: str, category: str | None, result: 
     metrics.inc(
         "wasl_intake_reports_total", channel=channel, category=category or "none", result=result
     )
+
+
+def record_peer(metrics: Metrics, hub: str, result: str) -> None:
+    """``hub``: one of the settings, or ``unknown``."""
+    metrics.inc("wasl_intake_peer_requests_total", hub=hub, result=result)
 
 
 def record_request(metrics: Metrics, route: str, method: str, code: int, seconds: float) -> None:

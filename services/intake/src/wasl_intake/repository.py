@@ -44,6 +44,8 @@ class Report:
     contact_safe: bool = False
     contact_address: str | None = None
     withdrawn_at: datetime | None = None
+    #: Hubs it came through, oldest first; empty for a person's own report.
+    via: tuple[str, ...] = ()
 
 
 def _encode_report(r: Report) -> Doc:
@@ -63,6 +65,7 @@ def _encode_report(r: Report) -> Doc:
         "contact_safe": r.contact_safe,
         "contact_address": r.contact_address,
         "withdrawn_at": r.withdrawn_at,
+        "via": list(r.via),
     }
 
 
@@ -84,6 +87,7 @@ def _decode_report(d: Doc) -> Report:
         d["contact_safe"],
         d["contact_address"],
         d["withdrawn_at"],
+        tuple(d.get("via", ())),
     )
 
 

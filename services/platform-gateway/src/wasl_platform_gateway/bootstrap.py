@@ -4,11 +4,13 @@
 import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from zoneinfo import ZoneInfo
+from pathlib import Path
 
 from pydantic import ValidationError
+from wasl_chassis.operating import connectors
 from wasl_chassis.service import Service
-from wasl_chassis.settings import SettingsError
+from wasl_chassis.settings import SettingsError, key_bytes
+from wasl_chassis.vault import derive
 from wasl_connector_sdk import (
     ConnectorConfig,
     HubIdentity,
@@ -22,30 +24,50 @@ from wasl_connector_sdk.registry import RegistryError, load
 from wasl_schemas.country_pack import (
     CountryPack,
     CountryPackError,
-    UnknownEntry,
+    Span,
     load_country_pack,
-    takes,
+    may_fetch,
 )
-from wasl_schemas.events.common import Ground, GroundKind, Severity
+from wasl_schemas.events.common import Severity
 
 from wasl_platform_gateway import consumers
-from wasl_platform_gateway.dispatch import Dispatcher, Tuning
+from wasl_platform_gateway.calling import Tuning
+from wasl_platform_gateway.dispatch import Dispatcher
+from wasl_platform_gateway.domain.agreed import ground_text, objection, reminder_of, sending_time
 from wasl_platform_gateway.domain.lane import Rate
-from wasl_platform_gateway.domain.ledger import Dispatch, Plan
+from wasl_platform_gateway.domain.ledger import Plan, Reminders, no_reminders
+from wasl_platform_gateway.domain.watch import After, Schedule
 from wasl_platform_gateway.door import Door
 from wasl_platform_gateway.handlers import AnswerHandlers, DeskHandlers, RequestHandlers
-from wasl_platform_gateway.http import create_app
+from wasl_platform_gateway.http import create_app, create_watch_app
+from wasl_platform_gateway.looking import Allowed, Looker, Probe
 from wasl_platform_gateway.metrics import METRICS
-from wasl_platform_gateway.repository import COLLECTIONS
-from wasl_platform_gateway.settings import GatewaySettings
+from wasl_platform_gateway.repository import COLLECTIONS, WATCH_COLLECTIONS
+from wasl_platform_gateway.settings import GatewaySettings, WatchSettings
+from wasl_platform_gateway.watching import (
+    LOOKING,
+    Follower,
+    FollowHandlers,
+    Probes,
+    Rules,
+    WatchDesk,
+    WatchTuning,
+)
+
+_TICK = timedelta(milliseconds=1)
 
 
 def build(settings: GatewaySettings) -> Service:
     """One connector's process. Raises SettingsError naming the variable or the field."""
     connector = _connector(settings)
-    config = read_config(connector, settings.connector_config.get_secret_value())
-    pack = _pack(settings)
     name = connector.manifest.name
+    if name not in connectors(settings):
+        raise SettingsError(
+            f"WASL_CONNECTORS: does not name '{name}', so triage asks nobody behind it and it has "
+            "no topic; add it there, for every service, and run 'wasl topics apply'"
+        )
+    config = read_config(connector, settings.connector_config.get_secret_value())
+    pack = read_pack(settings.country_pack)
     service = Service.open(
         settings,
         "platform-gateway",
@@ -74,7 +96,7 @@ def build(settings: GatewaySettings) -> Service:
         metrics=service.metrics,
         call_timeout=settings.gateway_call_timeout_seconds,
     )
-    plan = plan_of(connector, config, _no_reply(settings, pack))
+    plan = plan_of(connector, config, _no_reply(settings, pack), reminder_of(pack))
     dispatcher = Dispatcher(
         service,
         door,
@@ -91,7 +113,7 @@ def build(settings: GatewaySettings) -> Service:
     )
     answers = AnswerHandlers(service, door, plan)
     desk = DeskHandlers(service, door, plan)
-    consumers.register(service, name, RequestHandlers(name))
+    consumers.register(service, name, RequestHandlers(name, sending_time(pack), dispatcher.poke))
     service.every("dispatch", 0.1, dispatcher.tick)
     service.every("answers", 1.0, answers.match_waiting)
     if issubclass(connector, SupportsInbox):
@@ -104,6 +126,91 @@ def build(settings: GatewaySettings) -> Service:
     service.on_stop(dispatcher.drain)
     service.on_stop(door.close)
     return service
+
+
+def build_watch(settings: WatchSettings) -> Service:
+    """The process that follows items. Raises SettingsError naming the variable."""
+    pack = read_pack(settings.country_pack)
+    rules = Rules(
+        schedule_of(pack, settings.watch_speed),
+        lambda category: may_fetch(pack, category),
+        derive(key_bytes(settings.pepper), LOOKING),
+    )
+    service = Service.open(
+        settings,
+        "platform-gateway",
+        # No connector's name holds a hyphen.
+        instance=LOOKING,
+        database="gateway",
+        collections=WATCH_COLLECTIONS,
+        metrics=METRICS,
+    )
+    looker = Looker(
+        _allowed(settings, pack), contact=settings.watch_contact, proxy=settings.watch_proxy
+    )
+    follower = Follower(
+        service,
+        looker,
+        rules,
+        WatchTuning(concurrency=settings.watch_concurrency),
+        probe=probe_of(pack),
+        stopping=lambda: service.stopping,
+    )
+    consumers.register_watch(service, FollowHandlers(service.store, rules))
+    service.every("looks", 0.5, follower.tick)
+    service.every("watches", 15.0, follower.measure)
+    token = settings.watch_admin_token
+    app = create_watch_app(
+        WatchDesk(service, rules.schedule), token.get_secret_value() if token else None
+    )
+    service.serve(app, settings.watch_host, settings.watch_port)
+    service.on_stop(follower.stop)
+    service.on_stop(looker.aclose)
+    return service
+
+
+def schedule_of(pack: CountryPack, speed: float = 1) -> Schedule:
+    """When to look, ``speed`` times as fast. Raises SettingsError where the pack does not say."""
+    following = pack.clocks.following
+    if following is None:
+        raise SettingsError(
+            f"WASL_COUNTRY_PACK: pack '{pack.info.id}' has no [following] in clocks.toml, so no "
+            "item may be looked at; add it, or do not start the watch"
+        )
+
+    def after(span: Span) -> After:
+        def due(start: datetime) -> datetime:
+            wait = (pack.due(start, span) - start) / speed
+            # Whole milliseconds, as the database keeps them, and never none.
+            return start + max(wait // _TICK, 1) * _TICK
+
+        return due
+
+    return Schedule(
+        check=tuple(map(after, following.check)),
+        confirm=after(following.confirm_after),
+        give_up=after(following.give_up_after),
+        reappearance=tuple(map(after, following.reappearance)),
+    )
+
+
+def probe_of(pack: CountryPack) -> Probes:
+    """Where each service itself says whether an item can be seen."""
+    probes = {
+        service.id: Probe(said.address, frozenset(said.gone), frozenset(said.wall))
+        for service in pack.services.values()
+        if (said := service.presence) is not None
+    }
+    return lambda item: probes.get(item.platform)
+
+
+def _allowed(settings: WatchSettings, pack: CountryPack) -> Allowed:
+    named = [host for part in settings.watch_hosts.split(",") if (host := part.strip())]
+    known = (host for service in pack.services.values() for host in service.hosts)
+    try:
+        return Allowed(named or known)
+    except ValueError as error:
+        raise SettingsError(f"WASL_WATCH_HOSTS: {error}") from None
 
 
 def read_config(connector: type[AnyConnector], text: str) -> ConnectorConfig:
@@ -131,6 +238,7 @@ def plan_of(
     connector: type[AnyConnector],
     config: ConnectorConfig,
     no_reply: Callable[[Severity, datetime], datetime],
+    reminder: Reminders = no_reminders,
 ) -> Plan:
     """The manifest's times, where the config has none of its own."""
     manifest = connector.manifest
@@ -139,6 +247,7 @@ def plan_of(
         retry_seconds=config.retry_seconds or manifest.retry_seconds,
         poll_seconds=(config.poll_seconds or manifest.poll_seconds) if polls else None,
         no_reply=no_reply,
+        reminder=reminder,
     )
 
 
@@ -149,32 +258,6 @@ def rate_of(connector: type[AnyConnector], config: ConnectorConfig) -> Rate | No
     return Rate(limit.per_second, limit.burst) if limit else None
 
 
-def objection(pack: CountryPack, row: Dispatch, now: datetime) -> str | None:
-    """Why nothing may go to a partner by the register of agreements; None: it may."""
-    partner = pack.partners.get(row.partner)
-    if partner is None:
-        return "partner_unknown"
-    if not takes(partner, row.category):
-        return "category_not_agreed"
-    if not partner.agreement.valid_on(now.astimezone(ZoneInfo(pack.info.timezone)).date()):
-        return "agreement_not_valid"
-    return None
-
-
-def ground_text(pack: CountryPack) -> Callable[[Dispatch], str]:
-    """A ground's title in the partner's language; empty for one the pack no longer has."""
-
-    def text(row: Dispatch) -> str:
-        try:
-            found = pack.ground(Ground(kind=GroundKind(row.ground_kind), ref=row.ground_ref))
-        except UnknownEntry:
-            return ""
-        partner = pack.partners.get(row.partner)
-        return pack.words(found.title, partner.language if partner else row.language)
-
-    return text
-
-
 def _connector(settings: GatewaySettings) -> type[AnyConnector]:
     try:
         return load(settings.connector)
@@ -182,9 +265,10 @@ def _connector(settings: GatewaySettings) -> type[AnyConnector]:
         raise SettingsError(f"WASL_CONNECTOR: {error}") from None
 
 
-def _pack(settings: GatewaySettings) -> CountryPack:
+def read_pack(path: Path) -> CountryPack:
+    """Raises SettingsError naming what is wrong with it."""
     try:
-        return load_country_pack(settings.country_pack)
+        return load_country_pack(path)
     except CountryPackError as error:
         raise SettingsError(f"WASL_COUNTRY_PACK: {error}") from None
 

@@ -32,7 +32,7 @@ from wasl_platform_gateway.metrics import record_call, record_up
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
-Operation = Literal["check", "submit", "find", "status", "withdraw", "collect"]
+Operation = Literal["check", "submit", "find", "status", "remind", "correct", "withdraw", "collect"]
 _OUTCOMES: tuple[tuple[type[ConnectorError], str], ...] = (
     (TransientError, "transient"),
     (RateLimited, "rate_limited"),

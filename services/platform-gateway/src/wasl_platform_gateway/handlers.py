@@ -26,12 +26,12 @@ from wasl_schemas.ids import uuid7
 from wasl_schemas.lifecycle import DISPATCH, DispatchState, IllegalTransition
 from wasl_schemas.topics import DISPATCH_UPDATED_V1
 
-from wasl_platform_gateway.dispatch import PACKET_FIELD, Hub, emit, record, told
+from wasl_platform_gateway.calling import Hub, emit, record, told
 from wasl_platform_gateway.domain import ledger
 from wasl_platform_gateway.domain.lane import Lane, lane_id
 from wasl_platform_gateway.domain.ledger import Dispatch, Plan, Said
 from wasl_platform_gateway.door import Door
-from wasl_platform_gateway.metrics import record_callback
+from wasl_platform_gateway.metrics import record_callback, record_inbox_read
 from wasl_platform_gateway.repository import (
     ANSWERS,
     CURSORS,
@@ -43,6 +43,7 @@ from wasl_platform_gateway.repository import (
     Reply,
     by_state,
 )
+from wasl_platform_gateway.wording import PACKET_FIELD
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -78,8 +79,16 @@ async def _transact(hub: SharingHub, work: Callable[[UnitOfWork], Awaitable[T]])
 class RequestHandlers:
     """Takes requests into the ledger of one connector, whether or not it is paused."""
 
-    def __init__(self, connector: str) -> None:
+    def __init__(
+        self,
+        connector: str,
+        due: Callable[[DispatchRequestedV1, datetime], datetime],
+        poke: Callable[[], None] = lambda: None,
+    ) -> None:
+        """``due``: when a request that came at a time may leave; ``poke``: there is work."""
         self._connector = connector
+        self._due = due
+        self._poke = poke
 
     async def prefetch_requests(
         self, events: Sequence[Event[DispatchRequestedV1]], uow: UnitOfWork
@@ -92,7 +101,8 @@ class RequestHandlers:
     ) -> Outcome | None:
         """One row of the ledger, due now. No event: that it is requested is already known.
 
-        A request comes again because nothing was heard of it: then what is known is told again.
+        A request comes again because nothing was heard of it: then what is known is told again. One
+        with a higher revision replaces what was asked.
         """
         data = event.data
         if data.connector != self._connector:
@@ -101,11 +111,19 @@ class RequestHandlers:
                 reason="wrong_connector",
             )
         row = await uow.get(LEDGER, data.dispatch_id)
+        now = uow.now()
+        self._poke()
+        if row is not None and data.revision > row.revision:
+            steps = ledger.amended(row, data, now)
+            uow.put(LEDGER, steps[-1])
+            if not emit(uow, row, steps) and row.version:
+                uow.emit(DISPATCH_UPDATED_V1, told(steps[-1]))  # triage learns that it is known
+            return None
         if row is not None:
             if row.version:
                 uow.emit(DISPATCH_UPDATED_V1, told(row))
             return Outcome.STALE
-        uow.put(LEDGER, ledger.requested(data, uow.now()))
+        uow.put(LEDGER, ledger.requested(data, now, self._due(data, now)))
         lane = lane_id(data.connector, data.partner)
         if await uow.get(LANES, lane) is None:
             uow.put(LANES, Lane(lane_id=lane, connector=data.connector, partner=data.partner))
@@ -169,6 +187,7 @@ class AnswerHandlers:
                 "an inbox cannot be read", extra={"connector": name, "reason": error.reason}
             )
             return False
+        record_inbox_read(hub.metrics, name, hub.clock.now())
         found = [self._answer(u, u.model_dump_json().encode(), 0) for u in inbox.updates]
         if found or inbox.cursor != cursor:
             await self._take(
@@ -261,22 +280,22 @@ class AnswerHandlers:
             wait = timedelta(seconds=min(2.0**answer.tries, 300))
             changes = {"result": "unknown"} if over else {"due_at": now + wait}
             return answer.model_copy(update={**settled, **changes, "tries": answer.tries + 1}), []
-        if reply:
-            await self._keep(uow, answer, row, reply)
         said = Said(answer.outcome, answer.reason, answer.reference)
         steps = ledger.answered(row, said, now, self._plan)
+        if reply and await self._keep(uow, answer, row, reply):
+            steps = steps or ledger.replied(row, now)
         result = "applied" if steps else "stale"
         if steps:
             uow.put(LEDGER, steps[-1])
         return answer.model_copy(update={**settled, "result": result}), emit(uow, row, steps)
 
-    async def _keep(self, uow: UnitOfWork, answer: Answer, row: Dispatch, reply: str) -> None:
+    async def _keep(self, uow: UnitOfWork, answer: Answer, row: Dispatch, reply: str) -> bool:
         key = key_of(row.item)
         try:
             await uow.keys.load([key])
             text = await uow.keys.seal(key, REPLY_FIELD, reply)
         except KeyDestroyed:
-            return  # the case was erased; so is what is said about it
+            return False  # the case was erased; so is what is said about it
         uow.put(
             REPLIES,
             Reply(
@@ -286,6 +305,7 @@ class AnswerHandlers:
                 text=text,
             ),
         )
+        return True
 
     async def _row(self, uow: UnitOfWork, answer: Answer) -> Dispatch | None:
         """The dispatch an answer is about, where the one who answered may speak about it."""

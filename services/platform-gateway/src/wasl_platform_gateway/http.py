@@ -10,10 +10,12 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from wasl_chassis.web import Problem, add_problem_handlers, field_problem, read_body, validate
 from wasl_connector_sdk import CallbackRejected, ConnectorError, Outcome
-from wasl_schemas.lifecycle import DispatchState, IllegalTransition
+from wasl_schemas.lifecycle import DispatchState, IllegalTransition, WatchState
 
 from wasl_platform_gateway.domain.ledger import Dispatch, Said
+from wasl_platform_gateway.domain.presence import Presence
 from wasl_platform_gateway.handlers import Action, AnswerHandlers, DeskHandlers, UnknownConnector
+from wasl_platform_gateway.watching import Sheet, WatchDesk
 
 #: A status message is a few hundred bytes; Standard Webhooks advises to stay below 20 kB.
 MAX_CALLBACK = 64 * 1024
@@ -47,6 +49,13 @@ class Withdrawal(_Wanted):
     reason: _Code
 
 
+class Sighting(_Wanted):
+    """What a person saw at an item's address."""
+
+    seen: Literal["gone", "online"]
+
+
+_SIGHTING: TypeAdapter[Sighting] = TypeAdapter(Sighting)
 _RESOLUTION: TypeAdapter[Resolution] = TypeAdapter(Resolution)
 _ENTRY: TypeAdapter[Entry] = TypeAdapter(Entry)
 _WITHDRAWAL: TypeAdapter[Withdrawal] = TypeAdapter(Withdrawal)
@@ -88,17 +97,74 @@ def create_app(answers: AnswerHandlers, desk: DeskHandlers, admin_token: str | N
     return app
 
 
-def _desk_routes(app: FastAPI, desk: DeskHandlers, admin_token: str) -> None:
+def create_watch_app(desk: WatchDesk, admin_token: str | None) -> FastAPI:
+    """The watch's application: the operator's routes, or none without ``admin_token``."""
+    app = FastAPI(
+        title="Wasl watch",
+        version="1",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/openapi.json" if admin_token else None,
+    )
+    add_problem_handlers(app)
+    if admin_token:
+        _watch_routes(app, desk, admin_token)
+    return app
+
+
+def _watch_routes(app: FastAPI, desk: WatchDesk, admin_token: str) -> None:
+    guarded = _guarded(admin_token)
+
+    @app.get("/internal/watches", dependencies=guarded, summary="Items a person must look at")
+    async def watches(
+        state: Annotated[Literal["checking", "gone", "reappeared", "manual", "ended"], Field()] = (
+            "manual"
+        ),
+    ) -> dict[str, list[dict[str, Any]]]:
+        """The longest waiting first; with the address where a person has to look."""
+        return {"watches": [_watched(sheet) for sheet in await desk.in_state(WatchState(state))]}
+
+    @app.post("/internal/watches/{case_id}/seen", dependencies=guarded, summary="Say what is there")
+    async def seen(case_id: str, request: Request) -> dict[str, Any]:
+        wanted = validate(_SIGHTING, await read_body(request, 4096))
+        try:
+            row = await desk.seen(case_id, Presence(wanted.seen))
+        except IllegalTransition as error:
+            raise Problem(409, "The watch is in another state", str(error)) from None
+        if row is None:
+            raise Problem(404, "No such watch")
+        return _watched(Sheet(row))
+
+
+def _watched(sheet: Sheet) -> dict[str, Any]:
+    row = sheet.row
+    return {
+        "case_id": row.case_id,
+        "state": row.state,
+        "reason": row.reason,
+        "looks": row.looks,
+        "claimed_gone": row.claimed_gone,
+        "changed_at": row.changed_at,
+        "due_at": row.due_at,
+        "location": sheet.location,
+    }
+
+
+def _guarded(admin_token: str) -> list[Any]:
     async def operator(request: Request) -> None:
         given = request.headers.get("authorization", "").removeprefix("Bearer ")
         if not hmac.compare_digest(given.encode(), admin_token.encode()):
             raise Problem(401, "Not authenticated", headers={"www-authenticate": "Bearer"})
 
-    guarded = [Depends(operator)]
+    return [Depends(operator)]
+
+
+def _desk_routes(app: FastAPI, desk: DeskHandlers, admin_token: str) -> None:
+    guarded = _guarded(admin_token)
 
     @app.get("/internal/dispatches", dependencies=guarded, summary="Dispatches that need a person")
     async def listed(
-        state: Annotated[Literal["ambiguous", "failed"], Field()] = "ambiguous",
+        state: Annotated[Literal["ambiguous", "disputed", "failed"], Field()] = "ambiguous",
     ) -> dict[str, list[dict[str, Any]]]:
         return {"dispatches": [_shown(row) for row in await desk.in_state(DispatchState(state))]}
 
@@ -164,6 +230,8 @@ def _shown(row: Dispatch) -> dict[str, Any]:
         "reason": row.reason,
         "attempts": row.attempts,
         "reference": row.reference,
+        "revision": row.revision,
+        "reminders": row.reminders,
         "requested_at": row.requested_at,
         "changed_at": row.changed_at,
     }

@@ -19,12 +19,15 @@ METRICS = (
         ("connector", "operation"),
     ),
     Metric(
-        "gauge", "wasl_deliveries_pending", "Dispatches not yet with their partner.", ("connector",)
+        "gauge",
+        "wasl_deliveries_pending",
+        "Dispatches that could leave and have not.",
+        ("connector",),
     ),
     Metric(
         "gauge",
         "wasl_delivery_oldest_pending_timestamp_seconds",
-        "When the oldest pending dispatch was requested, Unix time; 0 if none.",
+        "Since when the oldest pending dispatch could leave, Unix time; 0 if none.",
         ("connector",),
     ),
     Metric(
@@ -48,6 +51,24 @@ METRICS = (
     ),
     Metric(
         "counter",
+        "wasl_dispatch_errands_total",
+        "Reminders, corrections and withdrawals by what became of them.",
+        ("connector", "errand", "result"),
+    ),
+    Metric(
+        "gauge",
+        "wasl_connector_last_success_timestamp_seconds",
+        "When a partner last took a request from this process, Unix time.",
+        ("connector",),
+    ),
+    Metric(
+        "gauge",
+        "wasl_connector_inbox_last_read_timestamp_seconds",
+        "When the connector's mailbox or feed was last read, Unix time.",
+        ("connector",),
+    ),
+    Metric(
+        "counter",
         "wasl_delivery_lease_lost_total",
         "Results that came after another replica had taken the dispatch over.",
         ("connector",),
@@ -68,6 +89,18 @@ METRICS = (
         "gauge", "wasl_connector_up", "1 while the connector's check comes through.", ("connector",)
     ),
     Metric("gauge", "wasl_connector_paused", "1 while an operator has paused it.", ("connector",)),
+    Metric(
+        "counter",
+        "wasl_watch_looks_total",
+        "Looks at reported items by what was seen.",
+        ("presence",),
+    ),
+    Metric("gauge", "wasl_watches", "Items that are or were followed, by state.", ("state",)),
+    Metric(
+        "gauge",
+        "wasl_watch_oldest_due_timestamp_seconds",
+        "Since when the longest waiting look is due, Unix time; 0 if none.",
+    ),
 )
 
 
@@ -86,8 +119,21 @@ def record_transition(metrics: Metrics, connector: str, state: str) -> None:
     metrics.inc("wasl_dispatch_transitions_total", connector=connector, state=state)
 
 
-def record_delivery(metrics: Metrics, connector: str, seconds: float) -> None:
+def record_delivery(metrics: Metrics, connector: str, at: datetime, seconds: float) -> None:
     metrics.observe("wasl_delivery_duration_seconds", max(0.0, seconds), connector=connector)
+    metrics.set(
+        "wasl_connector_last_success_timestamp_seconds", at.timestamp(), connector=connector
+    )
+
+
+def record_errand(metrics: Metrics, connector: str, errand: str, result: str) -> None:
+    metrics.inc("wasl_dispatch_errands_total", connector=connector, errand=errand, result=result)
+
+
+def record_inbox_read(metrics: Metrics, connector: str, at: datetime) -> None:
+    metrics.set(
+        "wasl_connector_inbox_last_read_timestamp_seconds", at.timestamp(), connector=connector
+    )
 
 
 def record_lease_lost(metrics: Metrics, connector: str) -> None:
@@ -120,3 +166,15 @@ def record_up(metrics: Metrics, connector: str, *, up: bool) -> None:
 
 def record_paused(metrics: Metrics, connector: str, *, paused: bool) -> None:
     metrics.set("wasl_connector_paused", paused, connector=connector)
+
+
+def record_look(metrics: Metrics, presence: str) -> None:
+    metrics.inc("wasl_watch_looks_total", presence=presence)
+
+
+def record_watches(metrics: Metrics, state: str, count: int) -> None:
+    metrics.set("wasl_watches", count, state=state)
+
+
+def record_oldest_due(metrics: Metrics, due: datetime | None) -> None:
+    metrics.set("wasl_watch_oldest_due_timestamp_seconds", due.timestamp() if due else 0)

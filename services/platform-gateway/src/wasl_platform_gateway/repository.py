@@ -13,6 +13,7 @@ from wasl_schemas.lifecycle import DispatchState
 
 from wasl_platform_gateway.domain.lane import Lane
 from wasl_platform_gateway.domain.ledger import Dispatch
+from wasl_platform_gateway.domain.watch import Watch
 
 #: Longer than any partner's redelivery of a callback, so that its repetition is recognised.
 ANSWER_TTL = timedelta(days=30)
@@ -75,6 +76,7 @@ LEDGER: Collection[Dispatch] = Collection.of(
         Index((("connector", 1), ("state", 1), ("requested_at", 1))),
         Index((("connector", 1), ("reference", 1))),
         Index((("connector", 1), ("due_at", 1))),
+        Index((("case_id", 1),)),
     ),
 )
 LANES: Collection[Lane] = Collection.of("lanes", Lane, "lane_id", (Index((("connector", 1),)),))
@@ -93,6 +95,14 @@ REPLIES: Collection[Reply] = Collection.of(
 )
 CURSORS: Collection[Cursor] = Collection.of("inboxes", Cursor, "connector")
 COLLECTIONS = (LEDGER, LANES, ANSWERS, CONTROLS, REPLIES, CURSORS)
+WATCHES: Collection[Watch] = Collection.of(
+    "watches",
+    Watch,
+    "case_id",
+    (Index((("due_at", 1),)), Index((("state", 1), ("changed_at", 1)))),
+)
+#: What the watch works with, in the same database.
+WATCH_COLLECTIONS = (LEDGER, LANES, WATCHES)
 
 
 async def control_of(store: Store, connector: str) -> Control:

@@ -42,3 +42,37 @@ class GatewaySettings(Settings):
     gateway_inbox_seconds: float = Field(
         default=30, ge=1, description="How often a connector's mailbox is read, where it has one"
     )
+
+
+class WatchSettings(Settings):
+    """Of the process that follows items, ``--watch``. It has no partner's credentials."""
+
+    country_pack: Path = Field(description="Directory of the country pack; it says when to look")
+    watch_contact: str = Field(
+        pattern=r"^(https?://|mailto:)\S+$",
+        description="Where a site's owner learns who looks: a page or mailto: of the hub",
+    )
+    watch_hosts: str = Field(
+        default="",
+        description="Hosts that may be looked at, comma separated, with all names below them; "
+        "empty: those of the country pack's services; *: every public one; host:port written out "
+        "may be private",
+    )
+    watch_proxy: str | None = Field(
+        default=None,
+        pattern=r"^(https?|socks5)://",
+        description="All looks go through it; it must refuse private addresses itself",
+    )
+    watch_speed: float = Field(
+        default=1, ge=1, le=100_000, description="60 makes an hour a minute; for rehearsals"
+    )
+    watch_concurrency: int = Field(
+        default=16, ge=1, le=512, description="Looks at once; at one host it is one"
+    )
+    watch_host: str = Field(default="127.0.0.1", description="Where the operator's routes listen")
+    watch_port: int = Field(default=0, ge=0, le=65535, description="0 takes a free port")
+    watch_admin_token: SecretStr | None = Field(
+        default=None,
+        min_length=24,
+        description="Bearer token of /internal; without it: no such routes",
+    )

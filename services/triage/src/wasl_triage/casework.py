@@ -127,6 +127,8 @@ class Requests:
             requested_at=now,
             due=clocks.dispatch_due(self._pack, case.severity, now),
             item=item,
+            may_look=case.may_look(self._pack, category),
+            via=tuple(case.via),
         )
         dispatch_id = request_id(case.id, partner.id, case.round)
         case.dispatches[dispatch_id] = row
@@ -153,6 +155,12 @@ class Requests:
         case.referrals[referral_id] = row
         self._emit_referral(uow, case.id, referral_id, row)
 
+    def amend(self, uow: UnitOfWork, case: Case, dispatch_id: str, row: DispatchRow) -> None:
+        """The same request, changed: one revision more."""
+        row.revision += 1
+        case.dispatches[dispatch_id] = row
+        self._emit_dispatch(uow, case.id, dispatch_id, row)
+
     def plan(self, case: Case, now: datetime) -> None:
         """Set or clear the time at which unanswered requests are repeated."""
         case.plan_resend(now, self._resend_after)
@@ -162,7 +170,8 @@ class Requests:
         32-fold.
         """
         for dispatch_id, row in case.dispatches.items():
-            if row.state is DispatchState.REQUESTED and row.connector in self._topics:
+            unheard = row.state is DispatchState.REQUESTED or row.revision > row.known
+            if unheard and row.connector in self._topics:
                 self._emit_dispatch(uow, case.id, dispatch_id, row)
                 count("dispatch")
         for referral_id, told in case.referrals.items():
@@ -191,6 +200,10 @@ class Requests:
                 requested_at=row.requested_at,
                 due=row.due,
                 item=row.item,
+                revision=row.revision,
+                withdrawn=row.withdrawn,
+                may_look=row.may_look,
+                via=row.via,
             ),
         )
 

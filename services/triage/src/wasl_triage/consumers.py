@@ -16,4 +16,5 @@ def register(service: Service, h: TriageHandlers) -> None:
         topics.REPORTER_MESSAGE_SENT_V1, h.on_reporter_message, prefetch=h.prefetch_messages
     )
     service.consume(topics.DISPATCH_UPDATED_V1, h.on_dispatch_updated, prefetch=h.prefetch_cases)
+    service.consume(topics.ITEM_OBSERVED_V1, h.on_item_observed, prefetch=h.prefetch_cases)
     service.consume(topics.REFERRAL_UPDATED_V1, h.on_referral_updated, prefetch=h.prefetch_cases)

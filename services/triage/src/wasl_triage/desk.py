@@ -6,10 +6,10 @@ changes a case holds its claim. Nothing leaves the hub unless the law of decisio
 missing, at the proposal and again at the confirmation.
 """
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from pydantic import Field
 from wasl_chassis.failures import KeyDestroyed
@@ -18,17 +18,18 @@ from wasl_schemas import topics
 from wasl_schemas.base import Model, Slug
 from wasl_schemas.country_pack import CountryPack
 from wasl_schemas.events.case_updated_v1 import CaseChange
+from wasl_schemas.events.common import Ground
 from wasl_schemas.events.dispatch_requested_v1 import DispatchItem
 from wasl_schemas.events.report_submitted_v1 import ReportContent
 from wasl_schemas.events.staff_message_sent_v1 import StaffMessageSentV1
 from wasl_schemas.ids import ReportId, uuid7
-from wasl_schemas.lifecycle import CASE, DISPATCH, CaseState
+from wasl_schemas.lifecycle import CASE, DISPATCH, CaseState, DispatchState
 from wasl_schemas.taxonomy import FourEyes, Signal
 
 from wasl_triage import metrics as measure
 from wasl_triage.casework import CONTENT, ITEM, MESSAGE, NOTE, Hub, Requests, announce
 from wasl_triage.domain import clocks, signals
-from wasl_triage.domain.case import Action, Assessment, Attention, Case, DecisionRow
+from wasl_triage.domain.case import Action, Assessment, Attention, Case, DecisionRow, DispatchRow
 from wasl_triage.domain.decisions import (
     JUDGES,
     CaseFacts,
@@ -36,6 +37,7 @@ from wasl_triage.domain.decisions import (
     Person,
     Proposal,
     Role,
+    Screen,
     Words,
     check_decision,
     check_second,
@@ -60,6 +62,16 @@ T = TypeVar("T")
 #: Signals only a machine can know; an analyst neither adds nor removes them.
 MACHINE_SIGNALS = frozenset({Signal.MANY_REPORTERS, Signal.HAS_URL, Signal.NEEDS_EXPANSION})
 SHOWN_REPORTS = 20
+_NOTES_KEPT = 20
+#: States in which what was asked may still be replaced.
+_AMENDABLE = (
+    DispatchState.REQUESTED,
+    DispatchState.AMBIGUOUS,
+    DispatchState.SENT,
+    DispatchState.ACKNOWLEDGED,
+    DispatchState.NO_REPLY,
+    DispatchState.DISPUTED,
+)
 _BEFORE = (FourEyes.PRE, FourEyes.PRE_LEGAL)
 
 
@@ -105,6 +117,23 @@ class Confirmation(Model):
     decision_id: str = Field(max_length=64)
     confirm: bool
     reason: Words = ""
+
+
+class Amendment(Model):
+    """What becomes of a request that was made. ``correct``: the partner gets other words or another
+    ground instead; ``insist``: it contests the request and is told that it stands; ``withdraw``.
+    ``reason`` is the desk's own; ``code`` is what the partner reads of a withdrawal.
+    """
+
+    action: Literal["correct", "insist", "withdraw"]
+    reason: Words = Field(min_length=1)
+    code: Literal["decided_anew", "sent_in_error", "reporter_asked", "no_longer_needed"] = (
+        "decided_anew"
+    )
+    explanation: Words | None = None
+    ground: Ground | None = None
+    screen: Screen | None = None
+    screen_note: Words = ""
 
 
 class MessageRequest(Model):
@@ -414,6 +443,62 @@ class Desk:
         else:
             announce(uow, case, CaseChange.CONFIRMED, ground=row.ground)
 
+    async def amend(
+        self, person: Person, case_id: str, dispatch_id: str, wanted: Amendment
+    ) -> Case:
+        """Correct a request, insist on it or take it back. The gateway tells the partner, or asks a
+        person to. Raises as :meth:`decide`.
+        """
+
+        async def work(uow: UnitOfWork, case: Case) -> None:
+            row = case.dispatches.get(dispatch_id)
+            if row is None:
+                raise Refused("The case has no such request", "Take an id from the case's sheet.")
+            if wanted.action == "withdraw":
+                DISPATCH.move(row.state, "withdraw")
+                row.withdrawn = wanted.code
+            else:
+                if wanted.action == "insist":
+                    DISPATCH.move(row.state, "insist")
+                if row.withdrawn or row.state not in _AMENDABLE:
+                    raise Refused(
+                        "The request is settled or taken back", "Decide anew, in a new round."
+                    )
+                self._check_amendment(uow, case, row, wanted, person)
+                row.ground = wanted.ground or row.ground
+                row.item = await self._worded(uow, case, row.item, wanted.explanation)
+            self._requests.amend(uow, case, dispatch_id, row)
+            case.attention = ()
+            audit(uow, case, person.name, f"{wanted.action}_request", dispatch_id)
+            note = await uow.keys.seal(case.id, NOTE, wanted.reason)
+            row.notes = (*row.notes, note)[-_NOTES_KEPT:]
+
+        return await self._change(person, case_id, work)
+
+    def _check_amendment(
+        self, uow: UnitOfWork, case: Case, row: DispatchRow, wanted: Amendment, person: Person
+    ) -> None:
+        """The law of decisions holds for what replaces a decision."""
+        proposal = Proposal(
+            action=Action.DISPATCH,
+            reason=wanted.reason,
+            ground=wanted.ground or row.ground,
+            partners=(row.partner,),
+            explanation=wanted.explanation or "",
+            screen=wanted.screen,
+            screen_note=wanted.screen_note,
+        )
+        missing = self._missing(uow, case, proposal, person, asked=())
+        changes = wanted.ground is not None or wanted.explanation is not None
+        category = self._pack.category(row.category)
+        eyes = four_eyes(category, Action.DISPATCH, legal_review=case.legal_review)
+        decided = [d for d in case.decisions if row.partner in d.partners]
+        if changes and eyes in _BEFORE and decided:
+            first = Person(name=decided[-1].by, roles=frozenset({Role.ANALYST}))
+            missing += check_second(self._pack, row.category, eyes, first, person)
+        if missing:
+            raise NotLawful(missing)
+
     # -- writing and reopening -------------------------------------------------------------
 
     async def write(self, person: Person, case_id: str, letter: MessageRequest) -> Case:
@@ -503,6 +588,8 @@ class Desk:
             consent_partner=case.consent_partner,
             consent_authority=case.consent_authority,
             legal_review=case.legal_review,
+            hosted=case.hosted,
+            via=tuple(case.via),
         )
 
     def _check(self, uow: UnitOfWork, case: Case, proposal: Proposal, proposer: Person) -> None:
@@ -511,18 +598,28 @@ class Desk:
             if proposal.action is Action.DISPATCH
             else [(r.authority, r.round) for r in case.referrals.values()]
         )
-        missing = check_decision(
+        asked = [to for to, round_ in rows if round_ == case.round]
+        if missing := self._missing(uow, case, proposal, proposer, asked):
+            measure.record_staff_refused(self._hub.metrics, "law")
+            raise NotLawful(missing)
+
+    def _missing(
+        self,
+        uow: UnitOfWork,
+        case: Case,
+        proposal: Proposal,
+        proposer: Person,
+        asked: Collection[str],
+    ) -> list[Missing]:
+        return check_decision(
             self._pack,
             self.facts(case),
             proposal,
             proposer,
             on=uow.now().date(),
             connectors=self._requests.connectors,
-            asked=[to for to, round_ in rows if round_ == case.round],
+            asked=asked,
         )
-        if missing:
-            measure.record_staff_refused(self._hub.metrics, "law")
-            raise NotLawful(missing)
 
     async def _row(
         self, uow: UnitOfWork, case: Case, proposal: Proposal, person: Person
@@ -585,11 +682,7 @@ class Desk:
         """Let it leave: one request per partner or authority."""
         if row.ground is None or row.category is None:
             raise AssertionError("the law of decisions lets nothing leave without a ground")
-        item = DispatchItem.model_validate_json(await uow.keys.open(case.item, ITEM))
-        sealed = case.item
-        if proposal.explanation:
-            item = item.model_copy(update={"explanation": proposal.explanation})
-            sealed = await uow.keys.seal(case.id, ITEM, item.model_dump_json())
+        sealed = await self._worded(uow, case, case.item, proposal.explanation or None)
         for partner in row.partners:
             self._requests.dispatch(
                 uow,
@@ -605,6 +698,15 @@ class Desk:
             self._requests.refer(
                 uow, case, self._pack.authority(authority), ground=row.ground, item=sealed
             )
+
+    @staticmethod
+    async def _worded(uow: UnitOfWork, case: Case, sealed: str, explanation: str | None) -> str:
+        """The item with other words for the partner; None keeps those it has."""
+        if explanation is None:
+            return sealed
+        item = DispatchItem.model_validate_json(await uow.keys.open(sealed, ITEM))
+        item = item.model_copy(update={"explanation": explanation})
+        return await uow.keys.seal(case.id, ITEM, item.model_dump_json())
 
 
 def _own(case: Case, person: Person) -> bool:

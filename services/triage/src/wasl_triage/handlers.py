@@ -23,20 +23,28 @@ from wasl_schemas import topics
 from wasl_schemas.country_pack import CountryPack
 from wasl_schemas.envelope import Event
 from wasl_schemas.events.case_opened_v1 import CaseOpenedV1
-from wasl_schemas.events.case_updated_v1 import CaseChange
+from wasl_schemas.events.case_updated_v1 import REAPPEARED, CaseChange
 from wasl_schemas.events.dispatch_requested_v1 import DispatchItem
-from wasl_schemas.events.dispatch_updated_v1 import DispatchUpdatedV1
+from wasl_schemas.events.dispatch_updated_v1 import DispatchChange, DispatchUpdatedV1
+from wasl_schemas.events.item_observed_v1 import ItemObservedV1
 from wasl_schemas.events.referral_updated_v1 import ReferralUpdatedV1
 from wasl_schemas.events.report_submitted_v1 import ReportContent, ReportSubmittedV1
 from wasl_schemas.events.report_withdrawn_v1 import ReportWithdrawnV1
 from wasl_schemas.events.reporter_message_sent_v1 import ReporterMessageSentV1
 from wasl_schemas.ids import uuid7
-from wasl_schemas.lifecycle import ACTED, CASE, CaseState, DispatchState, ReferralState
+from wasl_schemas.lifecycle import (
+    ACTED,
+    CASE,
+    CaseState,
+    DispatchState,
+    ReferralState,
+    WatchState,
+)
 from wasl_schemas.taxonomy import FourEyes, Signal, signals_from_answers
 
 from wasl_triage import metrics as measure
 from wasl_triage.casework import CONTENT, ITEM, Hub, Requests, announce
-from wasl_triage.domain import clocks, signals
+from wasl_triage.domain import clocks, hosting, signals
 from wasl_triage.domain.case import (
     CLOCK,
     MACHINE,
@@ -59,6 +67,12 @@ MAX_ITEMS = 50
 GRAVE = frozenset(
     {Signal.IMMEDIATE_DANGER, Signal.SELF_HARM_IN_TEXT, Signal.MINOR_VICTIM, Signal.UNDER_13}
 )
+_FLAGS = {
+    DispatchChange.REPLIED: Attention.PARTNER_WROTE,
+    DispatchChange.REMINDER_DUE: Attention.REMINDER_DUE,
+    DispatchChange.CORRECTION_DUE: Attention.CORRECTION_DUE,
+    DispatchChange.WITHDRAWAL_DUE: Attention.WITHDRAWAL_DUE,
+}
 _OPEN_STATES = tuple(s for s in CaseState if s not in CASE.settled and s is not CaseState.UNKNOWN)
 _PAGE = 200
 
@@ -214,6 +228,7 @@ class TriageHandlers:
             located=item.kind != "report",
             has_url="://" in item.location,
             needs_expansion=item.needs_expansion,
+            hosted=self._hosted(item),
         )
         self._count_in(case, data, reading)
         case.weigh(self._pack, self._scales, now)
@@ -236,6 +251,15 @@ class TriageHandlers:
         measure.record_report(self._hub.metrics, "opened")
         return case
 
+    def _hosted(self, item: Item) -> str | None:
+        service = item.platform in self._pack.services
+        plain = not service or item.platform == self._pack.platforms.fallback
+        return hosting.country_of(
+            item.location,
+            self._pack.hosting.countries,
+            name_tells=plain and not item.needs_expansion,
+        )
+
     def _count_in(self, case: Case, data: ReportSubmittedV1, reading: Reading) -> None:
         case.join(
             data.report_id,
@@ -243,6 +267,7 @@ class TriageHandlers:
             reading.facts,
             consent_partner=data.consent_partner,
             consent_authority=data.consent_authority,
+            via=data.via,
         )
 
     def _join(self, uow: UnitOfWork, case: Case, data: ReportSubmittedV1, reading: Reading) -> None:
@@ -299,7 +324,14 @@ class TriageHandlers:
         second_due = clocks.confirm_due(self._pack, now)
         for rule in rules:
             partner = self._pack.partner(rule.partner)
-            route = route_for(self._pack, rule.category, case.platform, now.date())
+            route = route_for(
+                self._pack,
+                rule.category,
+                case.platform,
+                now.date(),
+                hosted=case.hosted,
+                via=case.via,
+            )
             asked = {r.partner for r in case.dispatches.values() if r.round == case.round}
             if (
                 route is None
@@ -381,6 +413,7 @@ class TriageHandlers:
             report.facts,
             consent_partner=report.consent_partner,
             consent_authority=report.consent_authority,
+            via=report.via,
         )
         case.weigh(self._pack, self._scales, now)
         announce(uow, case, CaseChange.REPORT_LEFT, report_id=report.id)
@@ -434,7 +467,9 @@ class TriageHandlers:
 
     async def prefetch_cases(
         self,
-        events: Sequence[Event[DispatchUpdatedV1]] | Sequence[Event[ReferralUpdatedV1]],
+        events: Sequence[Event[DispatchUpdatedV1]]
+        | Sequence[Event[ReferralUpdatedV1]]
+        | Sequence[Event[ItemObservedV1]],
         uow: UnitOfWork,
     ) -> None:
         await uow.load(CASES, [e.data.case_id for e in events])
@@ -448,18 +483,56 @@ class TriageHandlers:
         row = case.dispatches.get(data.dispatch_id)
         if row is None:
             raise Permanent("no such dispatch was requested", reason="unknown_dispatch")
+        learned = data.revision > row.known
+        row.known = max(row.known, data.revision)
         if data.version <= row.version:
+            if learned:
+                self._requests.plan(case, uow.now())
+                uow.put(CASES, case)
             measure.record_stale(self._hub.metrics, "dispatch")
             return Outcome.STALE
         row.state, row.version, row.changed_at = data.state, data.version, data.changed_at
+        row.reminders = data.reminders
+        if (flag := _FLAGS.get(data.change)) is not None:
+            case.raise_flag(flag)
+        if data.state is DispatchState.DISPUTED and data.change is DispatchChange.STATE:
+            case.raise_flag(Attention.DISPUTED)
         if case.settle(data.changed_at):
             announce(uow, case, CaseChange.OUTCOME, at=data.changed_at)
-        elif data.state in ACTED and case.state not in CASE.settled:
+        elif (
+            data.change is DispatchChange.STATE
+            and data.state in ACTED
+            and case.state not in CASE.settled
+        ):
             case.raise_flag(Attention.LATE_ANSWER)
-        if data.state is DispatchState.FAILED:
+        if data.state is DispatchState.FAILED and data.change is DispatchChange.STATE:
             case.raise_flag(Attention.DISPATCH_FAILED)
         self._requests.plan(case, uow.now())
         case.place(self._pack, uow.now())
+        uow.put(CASES, case)
+        return None
+
+    async def on_item_observed(
+        self, event: Event[ItemObservedV1], uow: UnitOfWork
+    ) -> Outcome | None:
+        """Learn what the hub saw. What is back opens again a case that had ended."""
+        data = event.data
+        case = await self._case(uow, data.case_id)
+        if data.version <= case.seen_version:
+            measure.record_stale(self._hub.metrics, "observation")
+            return Outcome.STALE
+        case.seen, case.seen_version = data.state, data.version
+        now = uow.now()
+        if data.state is WatchState.REAPPEARED:
+            if case.state in (CaseState.RESOLVED, CaseState.UNRESOLVED):
+                case.reopen(self._pack, now)
+                case.weigh(self._pack, self._scales, now)
+                audit(uow, case, CLOCK, "reopen", "reappeared")
+                announce(uow, case, CaseChange.REOPENED, reason=REAPPEARED)
+            case.raise_flag(Attention.REAPPEARED)
+        elif data.state is WatchState.CHECKING and data.claimed_gone:
+            case.raise_flag(Attention.ONLINE_AFTER_REMOVAL)
+        case.place(self._pack, now)
         uow.put(CASES, case)
         return None
 
@@ -584,6 +657,7 @@ def _report(data: ReportSubmittedV1, reading: Reading | None) -> Report:
         content=data.content if reading else None,
         personal=reading.personal if reading else (),
         refused=reading.refused if reading else (),
+        via=data.via,
     )
 
 

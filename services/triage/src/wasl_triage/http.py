@@ -23,6 +23,7 @@ from wasl_schemas.lifecycle import IllegalTransition
 from wasl_triage import metrics as measure
 from wasl_triage import views
 from wasl_triage.desk import (
+    Amendment,
     AssessmentRequest,
     Confirmation,
     Desk,
@@ -63,6 +64,7 @@ _BODIES: tuple[type[Model], ...] = (
     AssessmentRequest,
     Proposal,
     Confirmation,
+    Amendment,
     MessageRequest,
 )
 _REFS = "#/components/schemas/{model}"
@@ -203,6 +205,19 @@ def create_app(
     ) -> views.CaseLine:
         """The second look at another person's decision."""
         return views.line(await desk.second_look(person, case_id, body))
+
+    @app.post(
+        "/api/v1/cases/{case_id}/dispatches/{dispatch_id}/amendment",
+        openapi_extra=_takes(Amendment),
+    )
+    async def amend(
+        person: Who,
+        case_id: CaseId,
+        dispatch_id: str,
+        body: Annotated[Amendment, Depends(reader(Amendment))],
+    ) -> views.CaseLine:
+        """Correct a request to a partner, insist on it, or take it back."""
+        return views.line(await desk.amend(person, case_id, dispatch_id, body))
 
     @app.post("/api/v1/cases/{case_id}/messages", openapi_extra=_takes(MessageRequest))
     async def write(

@@ -16,7 +16,7 @@ from typing import Any
 from wasl_chassis.store import Collection, Doc, Index
 from wasl_chassis.work import UnitOfWork
 from wasl_schemas.events.common import Ground, GroundKind, Severity
-from wasl_schemas.lifecycle import CaseState, DispatchState, ReferralState
+from wasl_schemas.lifecycle import CaseState, DispatchState, ReferralState, WatchState
 from wasl_schemas.taxonomy import FourEyes
 
 from wasl_triage.domain.case import Action, Assessment, Case, DecisionRow, DispatchRow, ReferralRow
@@ -85,6 +85,13 @@ def _dispatch(r: DispatchRow) -> Doc:
         "requested_at": r.requested_at,
         "due": r.due,
         "item": r.item,
+        "may_look": r.may_look,
+        "revision": r.revision,
+        "known": r.known,
+        "withdrawn": r.withdrawn,
+        "notes": list(r.notes),
+        "reminders": r.reminders,
+        "via": list(r.via),
         "state": r.state.value,
         "version": r.version,
         "changed_at": r.changed_at,
@@ -97,6 +104,8 @@ def _to_dispatch(doc: Doc) -> DispatchRow:
             **doc,
             "severity": Severity(doc["severity"]),
             "ground": _to_ground(doc["ground"]),
+            "via": tuple(doc.get("via", ())),
+            "notes": tuple(doc.get("notes", ())),
             "state": DispatchState(doc["state"]),
         }
     )
@@ -178,6 +187,8 @@ def _encode_case(c: Case) -> Doc:
         "located": c.located,
         "has_url": c.has_url,
         "needs_expansion": c.needs_expansion,
+        "hosted": c.hosted,
+        "via": [[k, v] for k, v in c.via.items()],
         "round": c.round,
         "settled_at": c.settled_at,
         "close_reason": c.close_reason,
@@ -191,6 +202,8 @@ def _encode_case(c: Case) -> Doc:
         "referrals": {k: _referral(r) for k, r in c.referrals.items()},
         "claimed_by": c.claimed_by,
         "claimed_until": c.claimed_until,
+        "seen": c.seen.value if c.seen else None,
+        "seen_version": c.seen_version,
         "attention": list(c.attention),
         "queued": c.queued,
         "rank": c.rank,
@@ -227,6 +240,8 @@ def _decode_case(d: Doc) -> Case:
         located=d["located"],
         has_url=d["has_url"],
         needs_expansion=d["needs_expansion"],
+        hosted=d.get("hosted"),
+        via={k: v for k, v in d.get("via", ())},  # noqa: C416
         round=d["round"],
         settled_at=d["settled_at"],
         close_reason=d["close_reason"],
@@ -240,6 +255,8 @@ def _decode_case(d: Doc) -> Case:
         referrals={k: _to_referral(x) for k, x in d["referrals"].items()},
         claimed_by=d["claimed_by"],
         claimed_until=d["claimed_until"],
+        seen=WatchState(d["seen"]) if d.get("seen") else None,
+        seen_version=d.get("seen_version", 0),
         attention=tuple(d["attention"]),
         queued=d["queued"],
         rank=d["rank"],
@@ -291,6 +308,8 @@ class Report:
     refused: tuple[str, ...] = ()
     withdrawn_at: datetime | None = None
     awaited: bool = False
+    #: Hubs it came through, oldest first.
+    via: tuple[str, ...] = ()
 
 
 def _encode_report(r: Report) -> Doc:
@@ -309,6 +328,7 @@ def _encode_report(r: Report) -> Doc:
         "refused": list(r.refused),
         "withdrawn_at": r.withdrawn_at,
         "awaited": r.awaited,
+        "via": list(r.via),
     }
 
 
@@ -329,6 +349,7 @@ def _decode_report(d: Doc) -> Report:
         tuple(d["refused"]),
         d["withdrawn_at"],
         d["awaited"],
+        tuple(d.get("via", ())),
     )
 
 

@@ -54,6 +54,8 @@ class ItemView(Model):
     platform: str
     kind: str
     needs_expansion: bool
+    #: ISO 3166-1 alpha-2; None: not known.
+    hosted: str | None
 
 
 class ReportView(Model):
@@ -67,6 +69,8 @@ class ReportView(Model):
     personal_data: list[str]
     consent_partner: bool
     consent_authority: bool
+    #: Hubs it came through, oldest first.
+    via: list[str]
     #: None: erased.
     narrative: str | None
 
@@ -121,6 +125,9 @@ class DispatchView(Model):
     due: datetime
     changed_at: datetime | None
     round: int
+    reminders: int
+    revision: int
+    withdrawn: str | None
 
 
 class ReferralView(Model):
@@ -207,7 +214,9 @@ def options(pack: CountryPack, case: Case, now: datetime) -> Options:
     category = pack.categories.get(case.category) if case.category else None
     if category is None:
         return Options(triggers=CASE.triggers(case.state))
-    route = route_for(pack, category.id, case.platform, now.date())
+    route = route_for(
+        pack, category.id, case.platform, now.date(), hosted=case.hosted, via=case.via
+    )
     return Options(
         triggers=CASE.triggers(case.state),
         safeguard=category.expression_safeguard,
@@ -234,6 +243,7 @@ def sheet(pack: CountryPack, opened: Sheet, now: datetime) -> CaseSheet:
             platform=item.platform,
             kind=item.kind,
             needs_expansion=case.needs_expansion,
+            hosted=case.hosted,
         )
         if item
         else None,
@@ -280,6 +290,9 @@ def sheet(pack: CountryPack, opened: Sheet, now: datetime) -> CaseSheet:
                 due=row.due,
                 changed_at=row.changed_at,
                 round=row.round,
+                reminders=row.reminders,
+                revision=row.revision,
+                withdrawn=row.withdrawn,
             )
             for key, row in case.dispatches.items()
         ],
@@ -305,6 +318,7 @@ def sheet(pack: CountryPack, opened: Sheet, now: datetime) -> CaseSheet:
                 personal_data=list(r.report.personal),
                 consent_partner=r.report.consent_partner,
                 consent_authority=r.report.consent_authority,
+                via=list(r.report.via),
                 narrative=r.narrative,
             )
             for r in opened.reports

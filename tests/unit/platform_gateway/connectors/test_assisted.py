@@ -2,6 +2,8 @@
 """The connector ``assisted``: what the person who hands a request over reads."""
 
 import logging
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 
 import httpx
 import pytest
@@ -13,6 +15,7 @@ from wasl_connector_sdk import (
     HubIdentity,
     InvalidSubmission,
     PersonNeeded,
+    Reminder,
     Runtime,
 )
 from wasl_platform_gateway.connectors.assisted import AssistedConnector
@@ -110,3 +113,73 @@ def test_a_wrong_config_names_the_field_and_no_value(partners, field):
         AssistedConnector.Config.model_validate({"partners": partners})
     assert field in {".".join(map(str, e["loc"])) for e in caught.value.errors()}
     assert "CANARY" not in str(caught.value)
+
+
+# -- after the hand-over --
+
+
+async def packets(connector):
+    """What a person gets for a reminder, a turn to another desk, a correction, a withdrawal."""
+    said = Reminder(
+        submission=submission(),
+        reference="R-17",
+        number=2,
+        sent_at=datetime(2026, 1, 5, 9, tzinfo=UTC),
+    )
+    higher = said.model_copy(update={"role": "registrar"})
+    found = []
+    for work in (
+        connector.remind(said),
+        connector.remind(higher),
+        connector.correct("R-17", submission(revision=3, explanation="Other words.")),
+        connector.withdraw("R-17", "mistake"),
+    ):
+        with pytest.raises(PersonNeeded) as caught:
+            await work
+        assert "CANARY" not in repr(caught.value)
+        found.append(caught.value.packet)
+    return found
+
+
+@asynccontextmanager
+async def opened(partners, **changes):
+    config = {"live": True, "partners": partners, **changes}
+    rt = Runtime(httpx.AsyncClient(), FakeClock(), logging.getLogger("test"), HUB)
+    made = AssistedConnector.open(AssistedConnector.Config.model_validate(config), rt)
+    async with made as connector:
+        yield connector
+
+
+@pytest.mark.parametrize("language", TEXTS)
+async def test_what_follows_is_written_by_a_person_in_the_partners_language(language):
+    desk = {"portal": PORTAL, "profile": "meta_dpa_casework", "language": language}
+    async with opened({"meta": desk}, language="fr") as connector:
+        reminder, higher, correction, withdrawal = await packets(connector)
+    words = TEXTS[language].follow
+    assert words["reminder"].format(number=2, time="2026-01-05 09:00 UTC") in reminder
+    assert words["escalation"].format(time="2026-01-05 09:00 UTC") in higher
+    assert words["correction"].format(revision=3) in correction
+    assert "Other words." in correction
+    assert words["withdrawal"].format(token="R-17") in withdrawal
+    for text in (reminder, higher, correction, withdrawal):
+        assert TEXTS["fr"].packet["by_hand_portal"].format(token="R-17") in text
+        assert PORTAL in text
+        assert "{" not in text
+
+
+async def test_a_withdrawal_names_every_portal_the_request_may_be_at():
+    other = "https://other.example/desk"
+    partners = {"meta": {"portal": PORTAL, "profile": "meta_dpa_casework", "language": "ar"}}
+    async with opened({**partners, "x": {"portal": other}}) as connector:
+        *_, withdrawal = await packets(connector)
+    for expected in (PORTAL, other, "نسحب طلبنا", "We take back our request"):
+        assert expected in withdrawal
+
+
+async def test_in_test_mode_what_follows_leads_nowhere():
+    partners = {"meta": {"portal": PORTAL, "profile": "meta_dpa_casework"}}
+    async with opened(partners, live=False) as connector:
+        for text in await packets(connector):
+            assert PORTAL not in text
+            assert "1. Test mode" in text
+            assert TEXTS["en"].test_body in text

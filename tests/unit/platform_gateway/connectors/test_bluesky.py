@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 from fakes._opened import ARABIC, Instead, lost, opened, submission
-from fakes.bluesky import AUTHOR, LABELER, REASONS, FakeBluesky, jwt, xrpc_error
+from fakes.bluesky import AUTHOR, CID, LABELER, REASONS, FakeBluesky, jwt, xrpc_error
 from pydantic import ValidationError
 from wasl_connector_sdk import (
     AmbiguousOutcome,
@@ -152,7 +152,7 @@ async def test_a_post_is_reported_in_its_present_version():
     assert sent["subject"] == {
         "$type": "com.atproto.repo.strongRef",
         "uri": POST,
-        "cid": "bafycid1",
+        "cid": CID,
     }
     assert sent["reasonType"] == "tools.ozone.report.defs#reasonHarassmentHateSpeech"
     assert ARABIC in sent["reason"]
@@ -201,11 +201,12 @@ def test_a_reporter_can_read_nothing_back():
         (xrpc_error(400, "InvalidToken"), CredentialsRejected),
         (xrpc_error(401, "AuthMissing"), CredentialsRejected),
         (xrpc_error(400, "AccountTakedown"), CredentialsRejected),
-        (xrpc_error(403, "Forbidden"), CredentialsRejected),
+        (xrpc_error(403, "AccountTakedown"), CredentialsRejected),
         (httpx.Response(429, headers={"retry-after": "7"}), RateLimited),
         (httpx.Response(429, headers={"ratelimit-reset": "1767603607"}), RateLimited),
         (xrpc_error(501, "MethodNotImplemented"), TransientError),
-        (xrpc_error(502, "UpstreamFailure"), TransientError),
+        (xrpc_error(502, "InternalServerError"), AmbiguousOutcome),
+        (xrpc_error(502, "InvalidResponse"), AmbiguousOutcome),
         (xrpc_error(504, "UpstreamTimeout"), AmbiguousOutcome),
         (httpx.Response(500), TransientError),
         (httpx.Response(200, text="?"), AmbiguousOutcome),
@@ -215,7 +216,7 @@ def test_a_reporter_can_read_nothing_back():
         (lost(), AmbiguousOutcome),
         (lost(httpx.ConnectError), TransientError),
     ],
-    ids=range(19),
+    ids=range(20),
 )
 async def test_each_answer_has_its_error(answer, kind):
     inner = FakeBluesky()
@@ -309,6 +310,21 @@ async def test_a_failed_sign_in_puts_no_report_in_doubt(answer, kind):
     inner = FakeBluesky()
     await raised(Instead(inner, "createSession", answer), kind, inner)
     assert inner.reports == []
+
+
+async def test_an_account_that_was_taken_down_stops_everything():
+    """Its token still counts: the server lets it appeal, and does not know whose session it is."""
+    fake = FakeBluesky()
+    async with bluesky(fake) as it:
+        await it.check()
+        fake.gone = True
+        for call in (it.check, lambda: it.submit(report())):
+            with pytest.raises(CredentialsRejected):
+                await call()
+        fake.clock.advance(timedelta(hours=2))
+        with pytest.raises(CredentialsRejected):
+            await it.check()
+    assert fake.reports == []
 
 
 async def test_check_makes_no_report():

@@ -2,20 +2,30 @@
 """The connector ``email`` against a real SMTP server and an IMAP server, over real sockets."""
 
 import asyncio
+import base64
 import json
 import logging
 import re
 import socket
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from email import policy
 from email.message import EmailMessage
 
+import dkim
 import httpx
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
 from fakes._opened import ARABIC
 from fakes._opened import submission as sample
 from fakes.mail import PASSWORD, USER, FakeImap, FakeRelay, certificate, imap, relay
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 from wasl_chassis.testing import FakeClock
 from wasl_connector_sdk import (
     AmbiguousOutcome,
@@ -25,6 +35,8 @@ from wasl_connector_sdk import (
     HubIdentity,
     InvalidSubmission,
     Outcome,
+    PersonNeeded,
+    Reminder,
     Runtime,
     SubmissionRefused,
     SupportsInbox,
@@ -39,6 +51,7 @@ from wasl_platform_gateway.connectors.email.profiles import (
     locator_of,
     prepare,
 )
+from wasl_platform_gateway.connectors.email.tokens import Tokens
 
 KEY = "019b8d3c-0000-7000-8000-000000000001"
 SECRET = "token-secret-0123456789-0123456789"
@@ -178,6 +191,237 @@ async def test_fifty_at_once(server):
         keys = [f"019b8d3c-0000-7000-8000-{n:012}" for n in range(50)]
         receipts = await asyncio.gather(*(connector.submit(submission(k)) for k in keys))
     assert len({r.reference for r in receipts}) == len(server.reports) == 50
+
+
+# -- after the request --
+
+SENT_AT = datetime(2026, 1, 5, 9, 30, tzinfo=UTC)
+DESKS = {"acme": {"address": "abuse@acme.example", "roles": {"registrar": "desk@nic.example"}}}
+
+
+def reminder(**changes):
+    given = {"submission": submission(), "reference": "x", "number": 1, "sent_at": SENT_AT}
+    return Reminder(**{**given, **changes})
+
+
+async def test_a_reminder_is_in_the_thread_of_its_request(server):
+    async with opened(config(server)) as connector:
+        receipt = await connector.submit(submission())
+        await connector.remind(reminder(reference=receipt.reference))
+        await connector.remind(reminder(reference=receipt.reference, number=2))
+    request, first, second = server.mails
+    token = receipt.reference
+    assert first["In-Reply-To"] == second["In-Reply-To"] == request["Message-ID"]
+    assert first["References"].split() == [request["References"], request["Message-ID"]]
+    assert first["Message-ID"] == f"<{KEY}.{token}.r1@hub.example>" != second["Message-ID"]
+    assert first["Subject"] == f"Re: {request['Subject']}"
+    assert first["Reply-To"] == request["Reply-To"]
+    assert server.sent[1] == (f"desk+{token}@hub.example", ("abuse@acme.example",))
+    text = text_of(first)
+    assert "Reminder 1. We sent you the request below on 2026-01-05 09:30 UTC" in text
+    assert "https://example.org/CANARY-LOCATION" in text
+    assert "Reminder 2." in text_of(second)
+
+
+@pytest.mark.parametrize("language", TEXTS)
+async def test_a_reminder_at_a_higher_rung(server, language):
+    desks = {"acme": {**DESKS["acme"], "language": language}}
+    async with opened(config(server, partners=desks)) as connector:
+        await connector.remind(reminder(number=2, role="registrar"))
+    (mail,) = server.mails
+    assert mail["To"] == "desk@nic.example"
+    words = TEXTS[language].follow["escalation"].format(time="2026-01-05 09:30 UTC")
+    assert words in text_of(mail)
+    assert mail["Content-Language"] == language
+    assert "{" not in text_of(mail)
+
+
+@pytest.mark.parametrize(("live", "where"), [(True, "Send to"), (False, "send nothing")])
+async def test_a_role_without_an_address_is_for_a_person(server, live, where):
+    given = config(server, live=live, partners=DESKS, test_address="trial@hub.example")
+    async with opened(given) as connector:
+        with pytest.raises(PersonNeeded) as caught:
+            await connector.remind(reminder(role="site_owner", number=3))
+    assert server.sent == []
+    assert "CANARY" not in repr(caught.value)
+    for expected in (
+        "site_owner",
+        where,
+        "to the first desk on 2026-01-05 09:30",
+        "CANARY-LOCATION",
+    ):
+        assert expected in caught.value.packet
+
+
+async def test_a_correction_replaces_and_is_numbered(server):
+    async with opened(config(server)) as connector:
+        receipt = await connector.submit(submission())
+        for revision in (1, 1, 2):
+            changed = submission(explanation="Other words.", revision=revision)
+            await connector.correct(receipt.reference, changed)
+    request, first, again, second = server.mails
+    assert first["Message-ID"] == again["Message-ID"] != second["Message-ID"]
+    assert first["Message-ID"] == f"<{KEY}.{receipt.reference}.c1@hub.example>"
+    assert first["In-Reply-To"] == request["Message-ID"]
+    text = text_of(second)
+    assert "This replaces our earlier request with the same reference (revision 2)" in text
+    assert "Other words." in text
+    assert "CANARY-EXPLANATION" not in text
+
+
+async def test_a_corrected_xarf_report_keeps_its_id(server):
+    async with opened(config(server)) as connector:
+        await connector.submit(submission(category="csam"))
+        await connector.correct("x", submission(category="csam", revision=1))
+    first, second = ([*mail.iter_parts()][2].get_payload(decode=True) for mail in server.mails)
+    assert json.loads(first)["report_id"] == json.loads(second)["report_id"]
+
+
+@pytest.mark.parametrize("language", TEXTS)
+async def test_a_withdrawal_goes_to_the_desk_that_has_the_request(server, language):
+    desks = {
+        "other": {"address": "abuse@other.example"},
+        "acme": {"address": "abuse@acme.example", "language": language},
+    }
+    async with opened(config(server, partners=desks)) as connector:
+        receipt = await connector.submit(submission())
+        await connector.withdraw(receipt.reference, "mistake\r\nBcc: a@b.example")
+        await connector.withdraw(receipt.reference, "mistake")
+    request, mail, again = server.mails
+    assert server.sent[1][1] == ("abuse@acme.example",)
+    assert mail["Message-ID"] == again["Message-ID"] == f"<{receipt.reference}.w@hub.example>"
+    assert mail["In-Reply-To"] in request["References"].split()
+    assert mail["Bcc"] is None
+    words = TEXTS[language].follow["withdrawal"].format(token=receipt.reference)
+    assert words in text_of(mail)
+    assert "CANARY" not in text_of(mail)
+
+
+@pytest.mark.parametrize("reference", ["R-17", "", "a" * 24])
+async def test_a_withdrawal_of_what_was_never_sent(server, reference):
+    async with opened(config(server)) as connector:
+        with pytest.raises(SubmissionRefused) as caught:
+            await connector.withdraw(reference, "mistake")
+    assert (caught.value.code, server.sent) == ("unknown_reference", [])
+
+
+async def test_in_test_mode_later_mails_go_to_the_test_address_too(server):
+    given = config(server, live=False, partners=DESKS, test_address="trial@hub.example")
+    async with opened(given) as connector:
+        receipt = await connector.submit(submission())
+        await connector.remind(reminder(role="registrar"))
+        await connector.correct(receipt.reference, submission(revision=1))
+        await connector.withdraw(receipt.reference, "mistake")
+        await connector.submit_group([submission("k-1"), submission("k-2")])
+    assert {to for _, to in server.sent} == {("trial@hub.example",)}
+    assert all("[TEST, do not act]" in mail["Subject"] for mail in server.mails)
+    assert all("This is a test" in text_of(mail) for mail in server.mails)
+
+
+async def test_a_lost_answer_to_a_later_mail_is_ambiguous(server):
+    server.data += ["drop"] * 4
+    async with opened(config(server)) as connector:
+        for work in (
+            connector.remind(reminder()),
+            connector.correct("x", submission(revision=1)),
+            connector.withdraw(Tokens(SecretStr(SECRET)).of(KEY, "acme"), "mistake"),
+            connector.submit_group([submission("k-1"), submission("k-2")]),
+        ):
+            with pytest.raises(AmbiguousOutcome):
+                await work
+
+
+# -- several requests in one mail --
+
+KEYS = [f"019b8d3c-0000-7000-8000-{n:012}" for n in range(1, 4)]
+
+
+def several(**changes):
+    return [
+        submission(key, location=f"https://example.org/CANARY/{n}", **changes)
+        for n, key in enumerate(KEYS, 1)
+    ]
+
+
+@pytest.mark.parametrize("language", TEXTS)
+async def test_a_group_is_one_mail_with_each_request_under_its_token(server, language):
+    desks = {"acme": {"address": "abuse@acme.example", "language": language}}
+    async with opened(config(server, partners=desks)) as connector:
+        receipts = await connector.submit_group(several())
+        alone = [await connector.submit(given) for given in several()]
+    mail = server.mails[0]
+    assert receipts == alone
+    tokens = [receipt.reference for receipt in receipts]
+    assert len(set(tokens)) == 3
+    assert server.sent[0] == (f"desk+{tokens[0]}@hub.example", ("abuse@acme.example",))
+    assert mail["Subject"].endswith(f"(3) [wasl:{tokens[0]}]")
+    text, words = text_of(mail), TEXTS[language].follow
+    assert words["group"].format(count=3) in text
+    found = []
+    for number, token in enumerate(tokens, 1):
+        head = words["group_item"].format(number=number, count=3)
+        found += [text.index(f"{head} [wasl:{token}]"), text.index(f"CANARY/{number}")]
+    assert found == sorted(found)
+    assert "{" not in text
+    for number, key in enumerate(KEYS):
+        assert f"<{key}.{tokens[number]}@hub.example>" in mail["References"].split()
+    assert mail["In-Reply-To"] is None
+    assert all(len(line) <= 998 for line in server.raw[0].split(b"\r\n"))
+
+
+async def test_the_same_group_is_the_same_message_id(server):
+    async with opened(config(server)) as connector:
+        await connector.submit_group(several())
+        await connector.submit_group(several())
+        await connector.submit_group(several()[:2])
+        await connector.submit(several()[0])
+    ids = [mail["Message-ID"] for mail in server.mails]
+    assert ids[0] == ids[1]
+    assert len(set(ids)) == 3
+
+
+async def test_a_group_refuses_all_or_none(server):
+    first, second, third = several()
+    wrong = {
+        "too_large": [first, submission("k", explanation="x" * 20_001)],
+        "mixed_group": [first, submission("k", partner="other")],
+        "no_desk": [submission("k", partner="other")],
+    }
+    async with opened(config(server)) as connector:
+        for reason, given in wrong.items():
+            with pytest.raises(InvalidSubmission) as caught:
+                await connector.submit_group(given)
+            assert caught.value.reason == reason
+        long = [submission(f"k-{n}", explanation="x" * 20_000) for n in range(11)]
+        for given in (long, [submission(f"k-{n}") for n in range(21)]):
+            with pytest.raises(InvalidSubmission) as caught:
+                await connector.submit_group(given)
+            assert caught.value.reason == "too_large"
+        assert server.sent == []
+        assert len(await connector.submit_group([first, second, third])) == 3
+
+
+async def test_each_item_of_a_group_that_has_one_gets_its_xarf_part(server):
+    async with opened(config(server)) as connector:
+        await connector.submit_group(several(category="csam"))
+        await connector.submit_group([*several()[:2], submission(category="csam")])
+    many, one = server.mails
+    assert many.get_content_type() == "multipart/mixed"
+    reports = [json.loads(x.get_payload(decode=True)) for x in [*many.iter_parts()][1:]]
+    assert [r["url"][-1] for r in reports] == ["1", "2", "3"]
+    assert len({r["report_id"] for r in reports}) == 3
+    assert one.get_content_type() == "multipart/report"
+    assert text_of(many).count("CANARY/") == 3
+
+
+async def test_what_follows_one_request_of_a_group_is_in_its_thread(server):
+    async with opened(config(server)) as connector:
+        receipts = await connector.submit_group(several())
+        await connector.remind(reminder(submission=several()[1]))
+        await connector.withdraw(receipts[2].reference, "mistake")
+    group, later, withdrawn = server.mails
+    for mail in (later, withdrawn):
+        assert set(mail["References"].split()) <= set(group["References"].split())
 
 
 # -- test mode --
@@ -341,6 +585,68 @@ async def test_a_cancelled_submission_closes_its_connection(server):
         await connector.submit(submission())
 
 
+# -- DKIM --
+
+
+@pytest.fixture(scope="module")
+def key_pair():
+    """(PEM, what DNS says about it)."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    public = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return pem, b"v=DKIM1; k=rsa; p=" + base64.b64encode(public)
+
+
+async def test_mails_are_signed_where_the_relay_does_not(server, key_pair):
+    pem, record = key_pair
+    given = {"selector": "wasl", "key": pem}
+    async with opened(config(server, dkim=given)) as connector:
+        receipt = await connector.submit(submission(category="csam"))
+        await connector.remind(reminder(reference=receipt.reference))
+        await connector.submit_group(several())
+    asked = []
+
+    def dns(name, timeout=5):
+        asked.append(name)
+        return record
+
+    for raw in server.raw:
+        assert dkim.verify(raw, dnsfunc=dns)
+        assert not dkim.verify(raw.replace(b"Subject: ", b"Subject: x"), dnsfunc=dns)
+        assert not dkim.verify(raw.rstrip() + b"x\r\n", dnsfunc=dns)
+    assert set(asked) == {b"wasl._domainkey.hub.example."}
+    assert {mail["DKIM-Signature"].count("d=hub.example") for mail in server.mails} == {1}
+    assert "in-reply-to" in server.mails[1]["DKIM-Signature"].lower()
+
+
+async def test_without_a_key_nothing_is_signed(server):
+    async with opened(config(server)) as connector:
+        await connector.submit(submission())
+    assert server.mails[0]["DKIM-Signature"] is None
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"selector": "wasl", "key": "CANARY"},
+        {
+            "selector": "wasl",
+            "key": "-----BEGIN PRIVATE KEY-----\nCANARY\n-----END PRIVATE KEY-----",
+        },
+        {"selector": "CANARY; x"},
+        {"selector": "wasl", "domain": "CANARY.example"},
+        {"selector": "wasl", "domain": "b.example"},
+    ],
+)
+def test_a_wrong_dkim_setting_is_not_quoted(given, key_pair):
+    with pytest.raises(ValidationError) as caught:
+        EmailConnector.Config.model_validate(
+            config(FakeRelay(port=25), dkim={"key": key_pair[0], **given})
+        )
+    assert "dkim" in str(caught.value)
+    assert "CANARY" not in str(caught.value)
+
+
 # -- XARF --
 
 
@@ -404,6 +710,7 @@ def test_every_text_is_there(language):
     assert set(TEXTS[language].labels) == set(FieldName.__args__)
     assert set(TEXTS[language].values) == set(TEXTS["en"].values)
     assert set(TEXTS[language].packet) == set(TEXTS["en"].packet)
+    assert set(TEXTS[language].follow) == set(TEXTS["en"].follow)
     assert set(TEXTS[language].locators) == {"url", "number", "invite", "handle"}
 
 

@@ -33,4 +33,10 @@ class TestEmail(ConnectorContract):
             async with imap() as box:
                 box.put(b"From: a@acme.example\r\nIn-Reply-To: <x@y.example>\r\n\r\nno token\r\n")
                 here = frozenset({("127.0.0.1", server.port), ("127.0.0.1", box.port)})
-                yield Partner(server, config_of(server, box.port), addresses=here)
+                yield Partner(
+                    server, config_of(server, box.port), addresses=here, told=lambda: told(server)
+                )
+
+
+def told(server):
+    return "\n".join(mail.get_body(("plain",)).get_content() for mail in server.mails)

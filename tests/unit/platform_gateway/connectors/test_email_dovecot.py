@@ -100,7 +100,7 @@ async def dovecot():
 
 async def test_answers_out_of_a_real_mailbox(dovecot):
     port, deliver, folder = dovecot
-    token = Tokens(SecretStr(SECRET)).of("key-1")
+    token = Tokens(SecretStr(SECRET)).of("key-1", "acme")
 
     def config(password="relay-password"):
         return EmailConnector.Config.model_validate(

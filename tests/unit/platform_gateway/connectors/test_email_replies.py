@@ -14,10 +14,11 @@ from wasl_platform_gateway.connectors.email.tokens import Tokens
 KEY = "019b8d3c-0000-7000-8000-000000000001"
 TOKENS = Tokens(SecretStr("token-secret-0123456789-0123456789"))
 DESK = Desk(TOKENS, "desk@hub.example", "hub@hub.example")
-TOKEN = TOKENS.of(KEY)
-OURS = TOKENS.message_id(KEY, "hub.example")
+TOKEN = TOKENS.of(KEY, "acme")
+OURS = TOKENS.message_id(KEY, TOKEN, "hub.example")
 HERE = DESK.address(TOKEN)
 OTHER = Tokens(SecretStr("another-secret-0123456789-01234567"))
+FOREIGN = OTHER.of(KEY, "acme")
 
 
 def mail(text="We looked at it.", *, to=HERE, **headers):
@@ -35,12 +36,16 @@ def mail(text="We looked at it.", *, to=HERE, **headers):
 
 
 def read(made):
-    return read_mail(bytes(made), DESK)
+    """The one update, None: nothing."""
+    updates = read_mail(bytes(made), DESK)
+    assert len(updates) <= 1
+    return updates[0] if updates else None
 
 
-def dsn(action, status, *, to=HERE, returned="message/rfc822", original=OURS):
+def dsn(action, status, *, to=HERE, returned="message/rfc822", original=OURS, references=""):
     """RFC 3464, as a mail system writes it."""
-    inner = f"Message-ID: {original}\r\nSubject: x\r\n\r\n"
+    thread = f"References: {references}\r\n" if references else ""
+    inner = f"Message-ID: {original}\r\n{thread}Subject: x\r\n\r\n"
     body = f"{inner}secret body\r\n" if returned == "message/rfc822" else inner
     return (
         f"From: MAILER-DAEMON@mx.example\r\nTo: {to}\r\nMessage-ID: <b@mx.example>\r\n"
@@ -57,12 +62,22 @@ def dsn(action, status, *, to=HERE, returned="message/rfc822", original=OURS):
 
 
 def test_a_token_is_stable_and_only_ours():
-    assert TOKENS.of(KEY) == TOKEN != OTHER.of(KEY)
+    assert TOKENS.of(KEY, "acme") == TOKEN != FOREIGN
     assert TOKENS.genuine(TOKEN)
-    assert not TOKENS.genuine(OTHER.of(KEY))
+    assert not TOKENS.genuine(FOREIGN)
     assert len(HERE.partition("@")[0]) <= 64
     odd = "a key\r\n"
-    assert TOKENS.message_id(odd, "hub.example") == f"<{TOKENS.of(odd)}@hub.example>"
+    token = TOKENS.of(odd, "acme")
+    assert TOKENS.message_id(odd, token, "hub.example") == f"<{token}@hub.example>"
+
+
+def test_a_token_tells_its_desk():
+    partners = ("acme", "other", "third")
+    assert [TOKENS.partner_of(TOKENS.of(KEY, p), partners) for p in partners] == list(partners)
+    assert TOKENS.partner_of(TOKEN, ("other", "third")) is None
+    assert TOKENS.partner_of(TOKEN, ("acme", "acme")) is None
+    assert TOKENS.partner_of(FOREIGN, partners) is None
+    assert TOKENS.partner_of("", partners) is None
 
 
 @pytest.mark.parametrize("position", range(24))
@@ -105,11 +120,11 @@ def test_an_answer_that_names_our_mail_names_the_key_too():
 
 UNLINKED = [
     {"to": "desk@hub.example"},
-    {"to": DESK.address(OTHER.of(KEY))},
+    {"to": DESK.address(FOREIGN)},
     {"to": f"desk+{TOKEN}@evil.example"},
     {"to": f"evildesk+{TOKEN}@hub.example"},
     {"to": f"desk+{TOKEN}@hub.example.evil.example"},
-    {"to": "desk@hub.example", "In_Reply_To": f"<{KEY}.{OTHER.of(KEY)}@hub.example>"},
+    {"to": "desk@hub.example", "In_Reply_To": f"<{KEY}.{FOREIGN}@hub.example>"},
     {"to": "desk@hub.example", "In_Reply_To": f"<{KEY}.{TOKEN}@evil.example>"},
     {"to": "desk@hub.example", "Subject": "[wasl:aaaaaaaaaaaaaaaaaaaaaaaa]"},
 ]  # fmt: skip
@@ -148,7 +163,9 @@ def test_our_own_mail_coming_back_is_no_answer(headers):
 )
 def test_people_and_machines(headers, reason):
     update = read(mail(**headers))
-    assert (update.outcome, update.reason) == (Outcome.ACKNOWLEDGED, reason)
+    # A machine's answer is no news of the request: whoever waits goes on waiting.
+    outcome = Outcome.PENDING if reason else Outcome.ACKNOWLEDGED
+    assert (update.outcome, update.reason) == (outcome, reason)
 
 
 BOUNCES = [
@@ -166,7 +183,7 @@ BOUNCES = [
 @pytest.mark.parametrize("returned", ["message/rfc822", "text/rfc822-headers"])
 @pytest.mark.parametrize("to", [HERE, "hub@hub.example"])
 def test_bounces(action, status, reason, returned, to):
-    update = read_mail(dsn(action, status, to=to, returned=returned), DESK)
+    update = read(dsn(action, status, to=to, returned=returned))
     if reason is None:
         assert update is None
     else:
@@ -180,7 +197,7 @@ def test_a_bounce_of_somebody_elses_mail():
         read_mail(
             dsn("Action: failed\r\n", "5.1.1", to="hub@hub.example", original="<x@y.example>"), DESK
         )
-        is None
+        == ()
     )
 
 
@@ -191,13 +208,83 @@ def test_bounces_that_follow_no_standard():
     assert (read(exim).outcome, read(exim).reason) == (Outcome.REFUSED, "undeliverable")
 
 
+@pytest.mark.parametrize("purpose", ["r1", "c2", "w"])
+def test_a_bounce_of_a_later_mail_refuses_nothing(purpose):
+    later = TOKENS.message_id(KEY, TOKEN, "hub.example", purpose)
+    update = read(dsn("Action: failed\r\n", "5.1.1", original=later))
+    assert (update.outcome, update.reason) == (Outcome.PENDING, "follow_up_undeliverable")
+    assert update.reference == TOKEN
+
+
+@pytest.mark.parametrize("purpose", ["r1", "c2", "w"])
+def test_an_answer_to_a_later_mail_is_about_the_request(purpose):
+    later = TOKENS.message_id(KEY, TOKEN, "hub.example", purpose)
+    update = read(mail(to="desk@hub.example", In_Reply_To=later))
+    assert (update.reference, update.idempotency_key) == (TOKEN, KEY)
+
+
+# -- groups --
+
+KEYS = [f"019b8d3c-0000-7000-8000-{n:012}" for n in range(1, 4)]
+MEMBERS = [TOKENS.of(key, "acme") for key in KEYS]
+ITEMS = [TOKENS.message_id(k, t, "hub.example") for k, t in zip(KEYS, MEMBERS, strict=True)]
+GROUP = TOKENS.message_id(KEYS[0], MEMBERS[0], "hub.example", TOKENS.group(KEYS))
+THREAD = " ".join([*ITEMS, GROUP])
+QUOTED = "\n".join(f"> Request [wasl:{token}]" for token in MEMBERS)
+BELOW = "\n".join(["----- Original message -----", *(f"[wasl:{token}]" for token in MEMBERS)])
+
+
+@pytest.mark.parametrize(
+    ("text", "headers", "about"),
+    [
+        ("All removed.", {"In_Reply_To": GROUP, "References": THREAD}, MEMBERS),
+        ("All removed.", {"References": THREAD}, MEMBERS),
+        (f"All removed.\n{QUOTED}", {"In_Reply_To": GROUP}, MEMBERS),
+        (f"All removed.\n{BELOW}", {"In_Reply_To": GROUP}, MEMBERS),
+        ("No more is known.", {"In_Reply_To": GROUP}, MEMBERS[:1]),
+        (f"{MEMBERS[1]} is gone.\n{QUOTED}", {"In_Reply_To": GROUP, "References": THREAD}, MEMBERS[1:2]),
+        (f"{MEMBERS[2].upper()}: gone\n\n{BELOW}", {"In_Reply_To": GROUP, "References": THREAD}, MEMBERS[2:]),
+        (f"[wasl:{MEMBERS[1]}] [wasl:{MEMBERS[2]}]", {"In_Reply_To": GROUP, "References": THREAD}, MEMBERS[1:]),
+        (f"{FOREIGN} aaaaaaaaaaaaaaaaaaaaaaaa", {"In_Reply_To": GROUP, "References": THREAD}, MEMBERS),
+        # Its address is the first one's; a mail that answers another of our mails is about that one.
+        ("Gone.", {"In_Reply_To": ITEMS[1], "References": THREAD, "to": "desk@hub.example"}, MEMBERS[1:2]),
+    ],
+)  # fmt: skip
+def test_an_answer_to_a_group_is_about_what_it_names_or_about_all(text, headers, about):
+    to = DESK.address(MEMBERS[0])
+    updates = read_mail(bytes(mail(text, **{"to": to, **headers})), DESK)
+    assert [u.reference for u in updates] == about
+    assert {u.outcome for u in updates} == {Outcome.ACKNOWLEDGED}
+    assert len({u.event_id for u in updates}) == len(about)
+    if "References" in headers:
+        assert [u.idempotency_key for u in updates] == [KEYS[MEMBERS.index(t)] for t in about]
+    assert updates == read_mail(bytes(mail(text, **{"to": to, **headers})), DESK)
+
+
+def test_a_token_of_another_group_is_not_about_it():
+    other = TOKENS.of("another", "acme")
+    raw = bytes(mail(f"{other} is gone", In_Reply_To=GROUP, References=THREAD))
+    assert [u.reference for u in read_mail(raw, DESK)] == MEMBERS
+
+
+@pytest.mark.parametrize("returned", ["message/rfc822", "text/rfc822-headers"])
+def test_a_bounce_of_a_group_is_about_all_of_it(returned):
+    raw = dsn(
+        "Action: failed\r\n", "5.1.1", to=DESK.address(MEMBERS[0]), returned=returned,
+        original=GROUP, references=" ".join(ITEMS),
+    )  # fmt: skip
+    updates = read_mail(raw, DESK)
+    assert [u.reference for u in updates] == MEMBERS
+    assert {(u.outcome, u.reason) for u in updates} == {(Outcome.REFUSED, "undeliverable")}
+
+
 # -- words --
 
 
 def test_arabic_in_an_old_charset():
     raw = mail("x").as_bytes().partition(b"\r\n\r\n")[0].decode()
     raw = raw.replace('charset="utf-8"', 'charset="windows-1256"')
-    update = read_mail(raw.encode() + b"\r\n\r\n" + "تم حذف المحتوى".encode("cp1256"), DESK)
+    (update,) = read_mail(raw.encode() + b"\r\n\r\n" + "تم حذف المحتوى".encode("cp1256"), DESK)
     assert update.reply == "تم حذف المحتوى"
 
 
@@ -207,7 +294,9 @@ def test_arabic_in_an_old_charset():
 )
 def test_a_wrong_charset_costs_the_words_at_most(charset):
     head = f"From: a@acme.example\r\nTo: {HERE}\r\nContent-Type: text/plain; charset={charset!s}\r\n\r\n"
-    update = read_mail(head.encode("utf-8", "surrogateescape") + b"hello \xff\x00\x80 world", DESK)
+    (update,) = read_mail(
+        head.encode("utf-8", "surrogateescape") + b"hello \xff\x00\x80 world", DESK
+    )
     assert (update.outcome, update.reference) == (Outcome.ACKNOWLEDGED, TOKEN)
     assert update.event_id.startswith("sha256:")
 
@@ -289,7 +378,7 @@ HOSTILE = {
 @pytest.mark.parametrize("name", HOSTILE)
 def test_no_mail_breaks_the_reader_or_holds_it_up(name):
     started = time.perf_counter()
-    update = read_mail(HOSTILE[name], DESK)
+    update = read(HOSTILE[name])
     assert time.perf_counter() - started < 5
     if name != "status":
         assert update.reference == TOKEN
@@ -298,4 +387,4 @@ def test_no_mail_breaks_the_reader_or_holds_it_up(name):
 
 @pytest.mark.parametrize("raw", [b"", b"\n", b"\x00" * 1000, b"To", b":" * 1000, b"\xff\xfe"])
 def test_what_is_no_mail(raw):
-    assert read_mail(raw, DESK) is None
+    assert read_mail(raw, DESK) == ()

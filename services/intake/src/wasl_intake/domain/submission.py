@@ -65,11 +65,11 @@ Location = Annotated[str, Field(max_length=locations.MAX_LENGTH), AfterValidator
 Prose = Annotated[str, Field(max_length=NARRATIVE_MAX), AfterValidator(_prose)]
 
 
-class _Request(BaseModel):
+class Request(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
-class ContactRequest(_Request):
+class ContactRequest(Request):
     """How the reporter asks to be reached. ``safe``: it is safe to write there."""
 
     channel: Literal["email"]
@@ -77,7 +77,7 @@ class ContactRequest(_Request):
     safe: bool = False
 
 
-class ReportRequest(_Request):
+class ReportRequest(Request):
     """A report. At least one location, or a narrative that says something."""
 
     channel: ChannelWord = "api"
@@ -121,13 +121,13 @@ class ReportRequest(_Request):
         return self
 
 
-class ReceiptRequest(_Request):
+class ReceiptRequest(Request):
     receipt: str = Field(
         max_length=200, description="As the reporter kept it; case and dashes do not matter"
     )
 
 
-class MessageRequest(_Request):
+class MessageRequest(Request):
     """What the reporter adds in the thread."""
 
     body: Annotated[str, Field(max_length=MESSAGE_MAX), AfterValidator(_prose)]

@@ -59,21 +59,21 @@ _PAGES = {
 _REASONS = {
     "csam": "ChildSafetyCSAM",
     "child_grooming": "ChildSafetyGroom",
-    "child_exposure": "ChildSafetyMinorPrivacy",
-    "sextortion": "SexualSextortion",
+    "child_exposure": "ChildSafetyPrivacy",
+    "sextortion": "SexualNCII",
     "intimate_image_abuse": "SexualNCII",
     "cyberbullying": "HarassmentTargeted",
     "cyber_harassment": "HarassmentTargeted",
     "threats": "ViolenceThreats",
     "incitement_violence": "ViolenceThreats",
-    "suicide_selfharm": "ViolenceSelfHarm",
+    "suicide_selfharm": "SelfHarmContent",
     "privacy_violation": "HarassmentDoxxing",
     "personal_data": "HarassmentDoxxing",
     "impersonation": "MisleadingImpersonation",
     "hate_speech": "HarassmentHateSpeech",
     "terrorism": "ViolenceExtremistContent",
     "violent_content": "ViolenceGraphicContent",
-    "disinformation": "MisleadingMisinformation",
+    "disinformation": "MisleadingOther",
     "age_inappropriate": "SexualUnlabeled",
     "scam_fraud": "MisleadingScam",
     "phishing_malware": "RuleSiteSecurity",
@@ -212,7 +212,10 @@ class BlueskyConnector(Connector[BlueskyConfig]):
 
     async def check(self) -> None:
         """Signs in and asks whose session it is."""
-        self._expect(await self._call("GET", "com.atproto.server.getSession"))
+        answer = await self._call("GET", "com.atproto.server.getSession")
+        if answer.status == 400:  # a token as it should be, of an account that is no more
+            raise CredentialsRejected("HTTP 400")
+        self._expect(answer)
 
     async def submit(self, submission: Submission) -> Receipt:
         subject = subject_of(submission.location)
@@ -229,6 +232,10 @@ class BlueskyConnector(Connector[BlueskyConfig]):
             content=json_bytes(body),
             headers={"atproto-proxy": f"{self._config.labeler}#atproto_labeler"},
         )
+        if answer.status == 502:
+            # The same for a labeler that could not be reached, broke off after it had read the
+            # report, or answered something the server could not read.
+            raise AmbiguousOutcome("HTTP 502", reason="http_502")
         made = self._expect(answer).json()
         number = made.get("id") if isinstance(made, dict) else None
         if not isinstance(number, int) or isinstance(number, bool):

@@ -57,15 +57,19 @@ class Lane(Model):
 
     @property
     def clean(self) -> bool:
-        return self.failures == 0 and self.open_until is None
+        return self.failures == 0 and not self.guarded
+
+    @property
+    def guarded(self) -> bool:
+        """Open, or told to wait: when the time is over, one call finds out whether more may go."""
+        return self.open_until is not None or self.blocked_until is not None
 
     def allowance(self, want: int, now: datetime, rate: Rate | None) -> int:
         """How many calls may be made now: 0 while blocked or open, 1 while half-open."""
-        if self.blocked_until is not None and now < self.blocked_until:
-            return 0
-        if self.open_until is not None:
+        if self.guarded:
+            shut = any(t is not None and now < t for t in (self.blocked_until, self.open_until))
             probing = self.probe_until is not None and now < self.probe_until
-            want = 0 if now < self.open_until or probing else min(want, 1)
+            want = 0 if shut or probing else min(want, 1)
         return want if rate is None else min(want, int(self._filled(now, rate)))
 
     def taken(self, count: int, now: datetime, rate: Rate | None, probe_for: timedelta) -> "Lane":
@@ -73,7 +77,7 @@ class Lane(Model):
         changes: dict[str, object] = {}
         if rate is not None:
             changes |= {"tokens": self._filled(now, rate) - count, "tokens_at": now}
-        if self.open_until is not None:
+        if self.guarded:
             changes["probe_until"] = now + probe_for
         return self.model_copy(update=changes)
 
@@ -82,6 +86,8 @@ class Lane(Model):
     ) -> "Lane":
         """The lane after one call's answer."""
         if sign is Sign.ALIVE:
+            if self.blocked_until is not None and now < self.blocked_until:
+                return self  # a call that left before the partner asked us to wait
             return self if self.clean else self._closed()
         if sign is Sign.SLOW_DOWN:
             told = breaker.slow_down if retry_after is None else timedelta(seconds=retry_after)
@@ -118,6 +124,7 @@ class Lane(Model):
     def _closed(self) -> "Lane":
         return self.model_copy(
             update={
+                "blocked_until": None,
                 "failures": 0,
                 "trips": 0,
                 "open_until": None,

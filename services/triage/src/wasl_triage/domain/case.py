@@ -10,9 +10,17 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from wasl_schemas.country_pack import CountryPack
+from wasl_schemas.country_pack import CountryPack, may_fetch
 from wasl_schemas.events.common import Ground, Severity
-from wasl_schemas.lifecycle import ACTED, CASE, DISPATCH, CaseState, DispatchState, ReferralState
+from wasl_schemas.lifecycle import (
+    ACTED,
+    CASE,
+    DISPATCH,
+    CaseState,
+    DispatchState,
+    ReferralState,
+    WatchState,
+)
 from wasl_schemas.taxonomy import FourEyes, Signal
 
 from wasl_triage.domain import clocks
@@ -42,6 +50,16 @@ class Attention(StrEnum):
     LATE_ANSWER = "late_answer"
     DISPATCH_FAILED = "dispatch_failed"
     GRAVER = "graver"
+    #: The partner contests the request.
+    DISPUTED = "disputed"
+    PARTNER_WROTE = "partner_wrote"
+    #: No machine can tell the partner; a person must.
+    REMINDER_DUE = "reminder_due"
+    CORRECTION_DUE = "correction_due"
+    WITHDRAWAL_DUE = "withdrawal_due"
+    #: The hub sees the item although the partner says that it is gone, or saw it gone before.
+    ONLINE_AFTER_REMOVAL = "online_after_removal"
+    REAPPEARED = "reappeared"
 
 
 def item_signals(*, has_url: bool, needs_expansion: bool) -> frozenset[Signal]:
@@ -117,6 +135,18 @@ class DispatchRow:
     state: DispatchState = DispatchState.REQUESTED
     version: int = 0
     changed_at: datetime | None = None
+    #: A machine of the hub may look at the item.
+    may_look: bool = False
+    #: Grows with each correction; ``known``: the gateway's, as far as it told.
+    revision: int = 0
+    known: int = 0
+    #: Machine word for why it was taken back; None: it stands.
+    withdrawn: str | None = None
+    #: Why it was amended, each sealed with the case's key.
+    notes: tuple[str, ...] = ()
+    reminders: int = 0
+    #: Hubs the case's reports had come through, oldest first.
+    via: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -161,6 +191,10 @@ class Case:
     located: bool = True
     has_url: bool = False
     needs_expansion: bool = False
+    #: Where it is hosted, ISO 3166-1 alpha-2; None: not known.
+    hosted: str | None = None
+    #: Hubs the reports came through, oldest first, each with the number of reports that name it.
+    via: dict[str, int] = field(default_factory=dict)
     round: int = 1
     settled_at: datetime | None = None
     close_reason: str | None = None
@@ -181,6 +215,9 @@ class Case:
     queue_due: datetime | None = None
     resend_at: datetime | None = None
     resends: int = 0
+    #: What the hub last saw at the item's address.
+    seen: WatchState | None = None
+    seen_version: int = 0
     audit_seq: int = 0
     audit_hash: str = ""
 
@@ -194,6 +231,7 @@ class Case:
         *,
         consent_partner: bool,
         consent_authority: bool,
+        via: Iterable[str] = (),
     ) -> None:
         """Count one more report. A fact an analyst had dismissed counts again, being new."""
         self.reports += 1
@@ -202,6 +240,8 @@ class Case:
             self.reported[category] = self.reported.get(category, 0) + 1
         for fact in facts:
             self.facts[fact] = self.facts.get(fact, 0) + 1
+        for hub in via:
+            self.via[hub] = self.via.get(hub, 0) + 1
         self.consent_partner += consent_partner
         self.consent_authority += consent_authority
         if self.assessment is not None and self.assessment.dismissed:
@@ -216,6 +256,7 @@ class Case:
         *,
         consent_partner: bool,
         consent_authority: bool,
+        via: Iterable[str] = (),
     ) -> None:
         """The exact opposite of :meth:`join`."""
         self.reports -= 1
@@ -228,6 +269,10 @@ class Case:
             self.facts[fact] -= 1
             if not self.facts[fact]:
                 del self.facts[fact]
+        for hub in via:
+            self.via[hub] -= 1
+            if not self.via[hub]:
+                del self.via[hub]
         self.consent_partner -= consent_partner
         self.consent_authority -= consent_authority
 
@@ -337,6 +382,12 @@ class Case:
 
     # -- dispatches ------------------------------------------------------------------------
 
+    def may_look(self, pack: CountryPack, category: str) -> bool:
+        """Whether a machine may look at the item: never where anybody spoke of a child."""
+        spoken_of = {category, self.category or category, *self.reported}
+        child = {Signal.MINOR_VICTIM, Signal.UNDER_13} & {Signal(f) for f in self.facts}
+        return self.has_url and not child and all(may_fetch(pack, c) for c in spoken_of)
+
     def settle(self, now: datetime) -> bool:
         """Resolve or give up as the ledger's rows of this round say. True if the state changed."""
         rows = [r for r in self.dispatches.values() if r.round == self.round]
@@ -358,9 +409,12 @@ class Case:
 
     def plan_resend(self, now: datetime, every: timedelta) -> None:
         """When to ask again, because nothing says that the gateway knows of a request."""
-        waiting = self.state is CaseState.IN_PROGRESS and (
-            any(r.state is DispatchState.REQUESTED for r in self.dispatches.values())
-            or any(r.state is ReferralState.REQUESTED for r in self.referrals.values())
+        waiting = any(r.revision > r.known for r in self.dispatches.values()) or (
+            self.state is CaseState.IN_PROGRESS
+            and (
+                any(r.state is DispatchState.REQUESTED for r in self.dispatches.values())
+                or any(r.state is ReferralState.REQUESTED for r in self.referrals.values())
+            )
         )
         if not waiting:
             self.resend_at, self.resends = None, 0

@@ -9,14 +9,14 @@ merely objectionable.
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from enum import StrEnum
 from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 from wasl_schemas.base import Model, Slug
-from wasl_schemas.country_pack import CountryPack, ReferWhen, Route
+from wasl_schemas.country_pack import MAX_HOPS, CountryPack, PartnerKind, ReferWhen, Route
 from wasl_schemas.events.case_updated_v1 import NO_GROUND
 from wasl_schemas.events.common import Ground, GroundKind
 from wasl_schemas.taxonomy import Category, FourEyes, Safeguard, Signal
@@ -108,6 +108,9 @@ class CaseFacts:
     consent_partner: int
     consent_authority: int
     legal_review: bool = False
+    #: The country the item is hosted in, and the hubs its reports came through.
+    hosted: str | None = None
+    via: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,10 +122,29 @@ class Missing:
     fix: str
 
 
-def route_for(pack: CountryPack, category: str, platform: str, on: date) -> Route | None:
-    """The pack's route; what is on no known service goes the way of an ordinary page."""
+def route_for(
+    pack: CountryPack,
+    category: str,
+    platform: str,
+    on: date,
+    *,
+    hosted: str | None = None,
+    via: Collection[str] = (),
+) -> Route | None:
+    """The pack's route; what is on no known service goes the way of an ordinary page.
+
+    No hub of ``via`` is in it, so nothing is ever handed back to where it came from; and no hub at
+    all once the chain is as long as the next one would accept.
+    """
     service = platform if platform in pack.services else pack.platforms.fallback
-    return pack.route(category, service, on=on)
+    route = pack.route(category, service, hosted=hosted, on=on)
+    if route is None or not via:
+        return route
+    spent = len(via) >= MAX_HOPS
+    kept = (
+        p for p in route.partners if p.kind is not PartnerKind.HUB or not (spent or p.id in via)
+    )
+    return replace(route, partners=tuple(kept))
 
 
 def four_eyes(category: Category, action: Action, *, legal_review: bool = False) -> FourEyes:
@@ -250,7 +272,7 @@ def _check_leaving(
     out += _check_advice(pack, case, proposal)
     if proposal.close_reason is not None:
         out.append(Missing("close_reason", "belongs to closing", "Remove it."))
-    route = route_for(pack, category.id, case.platform, on)
+    route = route_for(pack, category.id, case.platform, on, hosted=case.hosted, via=case.via)
     if proposal.action is Action.DISPATCH:
         out += _check_partners(case, proposal, route, connectors, asked)
     else:
@@ -336,7 +358,9 @@ def _check_partners(
     if len(set(proposal.partners)) != len(proposal.partners):
         out.append(Missing("partners", "names one twice", "Name each partner once."))
     for partner in proposal.partners:
-        if partner not in routed:
+        if partner in case.via:
+            out.append(Missing("partners", f"'{partner}' is a hub this came through", fix))
+        elif partner not in routed:
             out.append(Missing("partners", f"'{partner}' takes no such requests from us", fix))
         elif routed[partner].connector not in connectors:
             out.append(Missing("partners", f"the connector of '{partner}' does not run here", fix))

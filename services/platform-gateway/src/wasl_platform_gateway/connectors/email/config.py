@@ -10,7 +10,8 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 from wasl_connector_sdk import ConnectorConfig
 
-from wasl_platform_gateway.connectors.email.profiles import DeskConfig
+from wasl_platform_gateway.connectors.email.profiles import DeskConfig, Language
+from wasl_platform_gateway.connectors.email.signing import usable
 
 #: RFC 5321 dot-string@domain, ASCII; quoted strings and address literals are not taken.
 _ATEXT = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
@@ -45,6 +46,12 @@ def _typed(secret: SecretStr) -> SecretStr:
     text = secret.get_secret_value()
     if not (text and text.isascii() and text.isprintable()):
         raise ValueError("expected printable ASCII")
+    return secret
+
+
+def _rsa(secret: SecretStr) -> SecretStr:
+    if not usable(secret.get_secret_value().encode()):
+        raise ValueError("expected an RSA private key in PEM")
     return secret
 
 
@@ -103,8 +110,25 @@ class MailboxConfig(_Server):
     timeout: float = Field(default=8, gt=0, le=60, description="Seconds for one read")
 
 
+class DkimConfig(BaseModel):
+    """The public half belongs into DNS, at ``SELECTOR._domainkey.DOMAIN``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    selector: Annotated[str, AfterValidator(_host)] = Field(description="Of the key in DNS")
+    domain: Annotated[str, AfterValidator(_host)] | None = Field(
+        default=None, description="That signs; the sender's by default"
+    )
+    key: Annotated[SecretStr, AfterValidator(_rsa)] = Field(description="RSA private key, PEM")
+
+
 class MailDesk(DeskConfig):
     address: MailAddress = Field(repr=False, description="The desk's mailbox")
+    roles: dict[str, MailAddress] = Field(
+        default_factory=dict,
+        repr=False,
+        description="Further mailboxes, by role of the country pack's escalation",
+    )
 
 
 class EmailConfig(ConnectorConfig):
@@ -117,12 +141,18 @@ class EmailConfig(ConnectorConfig):
     bounces_to_sender: bool = Field(
         default=False, description="For relays that take no sub-address as envelope sender"
     )
+    dkim: DkimConfig | None = Field(default=None, description="Where the relay does not sign")
     token_secret: Password = Field(min_length=32, description="Links answers to requests")
     inbox: MailboxConfig | None = Field(default=None, description="Without: answers are not read")
+    language: Language = Field(default="en", description="Of instructions to our own person")
     test_address: MailAddress | None = Field(default=None, description="Gets everything in test")
 
     @model_validator(mode="after")
     def _desk_known(self) -> Self:
+        own = self.sender.rpartition("@")[2].lower()
+        signs = self.dkim.domain if self.dkim and self.dkim.domain else own
+        if own != signs and not own.endswith(f".{signs}"):
+            raise ValueError("dkim.domain: expected the sender's domain, or one above it")
         if self.desk is None:
             try:
                 _mailbox(self.sender)

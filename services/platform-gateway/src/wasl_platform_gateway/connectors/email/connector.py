@@ -8,9 +8,9 @@ have left, an unclear end is ambiguous and a person looks. Before that everythin
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import aiosmtplib
 from wasl_connector_sdk import (
@@ -19,11 +19,14 @@ from wasl_connector_sdk import (
     ConnectorConfig,
     ConnectorError,
     CredentialsRejected,
+    Evidence,
     Idempotency,
     Inbox,
     InvalidSubmission,
     Manifest,
+    PersonNeeded,
     Receipt,
+    Reminder,
     Runtime,
     StatusUpdate,
     Submission,
@@ -31,13 +34,24 @@ from wasl_connector_sdk import (
     TransientError,
 )
 
-from wasl_platform_gateway.connectors.email import mailbox, xarf
+from wasl_platform_gateway.connectors.email import letters, mailbox, xarf
 from wasl_platform_gateway.connectors.email.config import EmailConfig, MailDesk, SmtpConfig
+from wasl_platform_gateway.connectors.email.letters import Letter
 from wasl_platform_gateway.connectors.email.message import compose
-from wasl_platform_gateway.connectors.email.profiles import prepare
-from wasl_platform_gateway.connectors.email.replies import Desk, read_mail
+from wasl_platform_gateway.connectors.email.profiles import (
+    TEXTS,
+    Prepared,
+    language_of,
+    line,
+    prepare,
+)
+from wasl_platform_gateway.connectors.email.replies import FOLLOWING, Desk, read_mail
+from wasl_platform_gateway.connectors.email.signing import signed
 from wasl_platform_gateway.connectors.email.tokens import Tokens
 
+#: Requests of one mail, and characters of their fields: within any relay's size for a mail.
+MAX_GROUP = 20
+MAX_GROUP_TEXT = 200_000
 _NOT_OURS = frozenset({500, 501, 502, 503, 504, 555})
 _TOO_LARGE = frozenset({523, 552})
 _WHO_ARE_YOU = frozenset({530, 534, 535, 538})
@@ -74,6 +88,7 @@ class EmailConnector(Connector[EmailConfig]):
         docs="docs/connectors/email.md",
         owner="Wasl maintainers",
         idempotency=Idempotency.NONE,
+        evidence=Evidence.HASHES,
     )
     Config: ClassVar[type[ConnectorConfig]] = EmailConfig
 
@@ -108,48 +123,155 @@ class EmailConnector(Connector[EmailConfig]):
 
     async def submit(self, submission: Submission) -> Receipt:
         """The receipt's reference is the token. Takes at most 2 x timeout and half a second."""
-        config, rt, desk = self._config, self._rt, self._desk
-        partner = config.partners.get(submission.partner)
+        partner = self._partner(submission.partner)
+        token, prepared = self._prepared(submission, partner)
+        test = self._test(submission)
+        letter = letters.request(prepared, self._reports(submission), test=test)
+        to = self._to(partner.address, test=test)
+        await self._write(letter, to, token, submission.idempotency_key, self._root(token))
+        return Receipt(reference=token)
+
+    async def submit_group(self, submissions: Sequence[Submission]) -> Sequence[Receipt]:
+        """One mail, each request under its own token. InvalidSubmission: send each alone.
+
+        The same requests give the same Message-ID. Answers to it come back to the first one's
+        address and name all of them by References.
+        """
+        partners = {submission.partner for submission in submissions}
+        if len(partners) != 1 or len(submissions) > MAX_GROUP:
+            reason = "mixed_group" if len(submissions) <= MAX_GROUP else "too_large"
+            raise InvalidSubmission("no mail for these together", reason=reason)
+        partner = self._partner(partners.pop())
+        listed = [self._prepared(submission, partner) for submission in submissions]
+        if sum(len(v) for _, made in listed for _, v in made.fields) > MAX_GROUP_TEXT:
+            raise InvalidSubmission("too much for one mail", reason="too_large")
+        test = any(self._test(submission) for submission in submissions)
+        keys = [submission.idempotency_key for submission in submissions]
+        reports = [report for s in submissions for report in self._reports(s)]
+        letter = letters.group(listed, self._desk.tokens.group(keys), reports, test=test)
+        tokens = [token for token, _ in listed]
+        thread = [x for k, t in zip(keys, tokens, strict=True) for x in self._thread(k, t)]
+        await self._write(letter, self._to(partner.address, test=test), tokens[0], keys[0], thread)
+        return [Receipt(reference=token) for token in tokens]
+
+    async def remind(self, reminder: Reminder) -> None:
+        """In the thread of the request. PersonNeeded for a role without an address."""
+        submission = reminder.submission
+        partner = self._partner(submission.partner)
+        token, prepared = self._prepared(submission, partner)
+        test = self._test(submission)
+        letter = letters.reminder(prepared, reminder, test=test)
+        address = partner.address if reminder.role is None else partner.roles.get(reminder.role)
+        if address is None:
+            raise PersonNeeded(self._by_hand(letter, token, reminder.role or "", test=test))
+        key = submission.idempotency_key
+        await self._write(
+            letter, self._to(address, test=test), token, key, self._thread(key, token)
+        )
+
+    async def correct(self, reference: str, submission: Submission) -> None:  # noqa: ARG002
+        """In the thread of the request, which is known by its key; each revision has its own
+        Message-ID.
+        """
+        partner = self._partner(submission.partner)
+        token, prepared = self._prepared(submission, partner)
+        test, key = self._test(submission), submission.idempotency_key
+        reports = self._reports(submission)
+        letter = letters.correction(prepared, submission.revision, reports, test=test)
+        to = self._to(partner.address, test=test)
+        await self._write(letter, to, token, key, self._thread(key, token))
+
+    async def withdraw(self, reference: str, reason: str) -> None:
+        """In the thread of the request; the token tells its desk. The same Message-ID each time.
+
+        SubmissionRefused for what is no reference of this hub to one of the desks.
+        """
+        name = self._desk.tokens.partner_of(reference, self._config.partners)
+        if name is None:
+            raise SubmissionRefused("no desk by this reference", code="unknown_reference")
+        partner, test = self._config.partners[name], not self._config.live
+        letter = letters.withdrawal(reference, reason, language_of(partner), test=test)
+        to = self._to(partner.address, test=test)
+        await self._write(letter, to, reference, "", self._root(reference))
+
+    def _partner(self, name: str) -> MailDesk:
+        partner = self._config.partners.get(name)
         if partner is None:
             raise InvalidSubmission("no address for the partner", reason="no_desk")
-        test = submission.test or not config.live
-        to = self._to(partner, test=test)
-        key = submission.idempotency_key
-        token = desk.tokens.of(key)
-        prepared = prepare(submission, partner, rt.hub, token, config.sender)
+        return partner
+
+    def _prepared(self, submission: Submission, partner: MailDesk) -> tuple[str, Prepared]:
+        """The request's token, and the request in the desk's words."""
+        token = self._desk.tokens.of(submission.idempotency_key, submission.partner)
+        return token, prepare(submission, partner, self._rt.hub, token, self._config.sender)
+
+    def _reports(self, submission: Submission) -> list[dict[str, Any]]:
+        report = xarf.report(submission, self._rt.hub, self._config.sender)
+        return [report] if report is not None else []
+
+    def _test(self, submission: Submission) -> bool:
+        return submission.test or not self._config.live
+
+    def _root(self, token: str) -> list[str]:
+        """What all mails about a request refer to, whether or not its key is known."""
+        return [self._desk.tokens.message_id("", token, self._desk.domain)]
+
+    def _thread(self, key: str, token: str) -> list[str]:
+        return [*self._root(token), self._desk.tokens.message_id(key, token, self._desk.domain)]
+
+    def _by_hand(self, letter: Letter, token: str, role: str, *, test: bool) -> str:
+        words = TEXTS[self._config.language].packet
+        say = [words["by_hand_remind"].format(role=line(role))]
+        say.append(words["open_test"] if test else words["send"])
+        return "\n\n".join([*say, f"{letter.subject} [wasl:{token}]", letter.text])
+
+    async def _write(
+        self, letter: Letter, to: str, token: str, key: str, thread: Sequence[str]
+    ) -> None:
+        config, rt, desk = self._config, self._rt, self._desk
         mail = compose(
-            prepared,
+            letter,
             sender=config.sender,
             sender_name=rt.hub.name,
             to=to,
             reply_to=desk.address(token),
-            message_id=desk.tokens.message_id(key, desk.domain),
+            message_id=desk.tokens.message_id(key, token, desk.domain, letter.purpose),
+            thread=thread,
             token=token,
-            xarf=xarf.report(submission, rt.hub, config.sender),
-            test=test,
+            answers=letter.purpose[:1] in FOLLOWING,
             now=rt.clock.now(),
         )
+        raw = mail.as_bytes()
+        if config.dkim is not None:
+            # In a thread: big numbers take long enough for others to notice.
+            raw = await asyncio.to_thread(
+                signed,
+                raw,
+                selector=config.dkim.selector,
+                domain=config.dkim.domain or desk.domain,
+                key=config.dkim.key.get_secret_value().encode(),
+            )
         envelope = config.sender if config.bounces_to_sender else desk.address(token)
         until = self._ready_by()
         async with self._session(until) as client:
             await _address(client, envelope, to, until)
-            await _hand_over(client, mail.as_bytes(), config.smtp.timeout)
-        return Receipt(reference=token)
+            await _hand_over(client, raw, config.smtp.timeout)
 
     async def collect(self, cursor: str | None) -> Inbox:
         inbox = self._config.inbox
         if inbox is None:
             return Inbox(cursor=cursor or "")
         found = await asyncio.to_thread(mailbox.visit, inbox, self._imap_tls, cursor)
-        updates = [update for raw in found.mails if (update := self._read(raw)) is not None]
-        if len(updates) < len(found.mails):
+        read = [self._read(raw) for raw in found.mails]
+        if silent := read.count(()):
             self._rt.log.info(
                 "mails without news of a request were left in the mailbox",
-                extra={"count": len(found.mails) - len(updates)},
+                extra={"count": silent},
             )
-        return Inbox(updates=tuple(updates), cursor=found.cursor, more=found.more)
+        updates = tuple(update for updates in read for update in updates)
+        return Inbox(updates=updates, cursor=found.cursor, more=found.more)
 
-    def _read(self, raw: bytes) -> StatusUpdate | None:
+    def _read(self, raw: bytes) -> tuple[StatusUpdate, ...]:
         try:
             return read_mail(raw, self._desk)
         except Exception as error:  # noqa: BLE001  one mail must not block the mailbox for ever
@@ -157,11 +279,11 @@ class EmailConnector(Connector[EmailConfig]):
                 "a mail cannot be read; a person must look at the mailbox",
                 extra={"error": type(error).__name__},
             )
-            return None
+            return ()
 
-    def _to(self, partner: MailDesk, *, test: bool) -> str:
+    def _to(self, address: str, *, test: bool) -> str:
         if not test:
-            return partner.address
+            return address
         if self._config.test_address is None:
             raise InvalidSubmission("no test_address is configured", reason="test_mode")
         return self._config.test_address

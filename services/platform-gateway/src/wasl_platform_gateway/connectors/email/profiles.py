@@ -30,7 +30,7 @@ _ALWAYS: frozenset[FieldName] = frozenset(
 )
 MAX_LOCATION = 4_000
 MAX_EXPLANATION = 20_000
-_MINUTE = "%Y-%m-%d %H:%M UTC"
+MINUTE = "%Y-%m-%d %H:%M UTC"
 
 _NUMBER = re.compile(r"(?:https?://wa\.me/)?\+?\d[\d ().-]{4,24}")
 _INVITE = re.compile(
@@ -89,6 +89,7 @@ class Texts(_Data):
     test_subject: str
     test_body: str
     packet: dict[str, str]
+    follow: dict[str, str]
     labels: dict[FieldName, str]
     locators: dict[Locator, str]
     severities: dict[Severity, str]
@@ -156,6 +157,10 @@ def locator_of(location: str) -> Locator:
     return "url" if _URL.fullmatch(location) else "handle"
 
 
+def language_of(desk: DeskConfig) -> Language:
+    return desk.language or PROFILES[desk.profile].language
+
+
 def line(text: str) -> str:
     """One line without control characters: cannot end a header, nor pretend to be another field."""
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
@@ -181,7 +186,7 @@ def prepare(
         raise InvalidSubmission("not a service of this desk", reason="wrong_desk")
     if locator_of(submission.location.strip()) not in profile.locators:
         raise InvalidSubmission("the desk takes no item named this way", reason="wrong_locator")
-    language = desk.language or profile.language
+    language = language_of(desk)
     texts = TEXTS[language]
     ground = _casework_ground(profile, desk, submission)
     names = (hub.name, hub.country, hub.contact or contact, hub.url)
@@ -218,7 +223,7 @@ def _values(
     location, words = line(submission.location), texts.values
     anywhere = submission.scope == "global"
     hours = desk.answer_hours.get(submission.severity)
-    due = hours and f"{submission.requested_at.astimezone(UTC) + timedelta(hours=hours):{_MINUTE}}"
+    due = hours and f"{submission.requested_at.astimezone(UTC) + timedelta(hours=hours):{MINUTE}}"
     ground = submission.ground
     return {
         "reference": token,

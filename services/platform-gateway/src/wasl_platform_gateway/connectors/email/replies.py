@@ -2,14 +2,14 @@
 """What a mail in the hub's mailbox says about a request. Pure; no mail can make it fail.
 
 Only a genuine token counts, never who a mail claims to be from. Bounces (RFC 3464), automatic
-answers (RFC 3834) and people's answers are told apart; what a person decided stays for a person to
-read: an answer acknowledges. Attachments are dropped unread.
+answers (RFC 3834) and people's answers are told apart: a person's acknowledges, what it decided is
+for a person to read; a machine's changes nothing. Attachments are dropped unread.
 """
 
 import codecs
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from email.errors import MessageError
@@ -27,8 +27,19 @@ MAX_MAIL = 1 << 20
 MAX_REPLY = 20_000
 _MAX_PARTS = 100
 _RECIPIENTS = ("to", "cc", "delivered-to", "x-original-to", "envelope-to", "x-envelope-to")
+#: Encoded words in Message-IDs are wrong, and what some programs make of long ones.
+_ENCODED = ("subject", "in-reply-to", "references", "message-id")
 #: Charsets that are only charsets; Python also has codecs that are slow or decode nothing.
 _CHARSET = re.compile(r"utf|iso|cp\d|ascii|gb|big5|euc|shift|koi8|mac|hz")
+#: What the purpose of a Message-ID begins with: a reminder, correction or withdrawal; a group.
+FOLLOWING = frozenset("rcw")
+GROUP = "g"
+_MAX_MEMBERS = 50
+_WORD = re.compile(rf"(?<![a-z0-9])({PATTERN})(?![a-z0-9])", re.IGNORECASE)
+#: Where a program puts the mail it answers below the answer without marking its lines.
+_QUOTED_BELOW = re.compile(
+    r"^[ \t]*(?:-{4,}|_{4,}|(?:From|De|Von|من)[ \u00a0]?:)", re.IGNORECASE | re.MULTILINE
+)
 _SUBJECT = re.compile(rf"\[wasl:({PATTERN})\]", re.IGNORECASE)
 #: What reading a malformed mail raises in the standard library.
 _MALFORMED = (MessageError, LookupError, ValueError, TypeError, AttributeError, RecursionError)
@@ -52,28 +63,37 @@ class Desk:
         return f"{local}+{token}@{domain}"
 
 
-def read_mail(raw: bytes, desk: Desk) -> StatusUpdate | None:
-    """The update, or None: no request of ours, a mail of our own, or a delay that says nothing."""
+def read_mail(raw: bytes, desk: Desk) -> tuple[StatusUpdate, ...]:
+    """What it says about each request it is about. None at all: no request of ours, a mail of our
+    own, or a delay that says nothing.
+    """
     raw = raw[:MAX_MAIL]
     head = BytesHeaderParser().parsebytes(raw)
     if _ours(head, desk):
-        return None
+        return ()
     mail = _parse(raw)
-    link = _link(head, desk) or _returned(mail, desk)
-    if link is None:
-        return None
-    token, key = link
+    text = _text(mail)
+    answered, returned = _answered(head, text, desk), _returned(mail, desk)
+    # A bounce is about the mail it returns; its address names the first request of a group only.
+    bounced = _delivery(mail) is not None
+    about = (returned or answered) if bounced else (answered or returned)
     said = _said(head, mail)
-    if said is None:
-        return None
+    if not about or said is None:
+        return ()
     outcome, reason = said
-    return StatusUpdate(
-        outcome=outcome,
-        reference=token,
-        idempotency_key=key,
-        reason=reason,
-        event_id=_event_id(head, raw),
-        reply=_text(mail) or None,
+    if outcome is Outcome.REFUSED and returned and returned[0].purpose[:1] in FOLLOWING:
+        outcome, reason = Outcome.PENDING, "follow_up_undeliverable"  # the request had arrived
+    event_id = _event_id(head, raw)
+    return tuple(
+        StatusUpdate(
+            outcome=outcome,
+            reference=named.token,
+            idempotency_key=named.key,
+            reason=reason,
+            event_id=f"{event_id}/{number}" if number else event_id,
+            reply=text or None,
+        )
+        for number, named in enumerate(about)
     )
 
 
@@ -88,7 +108,7 @@ def _headers(head: Message, *names: str) -> Iterator[str]:
     for name in names:
         for value in head.get_all(name, []):
             text = str(value)
-            if "=?" in text and name == "subject":
+            if "=?" in text and name in _ENCODED:
                 with suppress(*_MALFORMED):  # else read as it stands
                     text = str(make_header(decode_header(text)))
             yield "".join(text.split("\n"))
@@ -97,37 +117,78 @@ def _headers(head: Message, *names: str) -> Iterator[str]:
 # -- which request ---------------------------------------------------------------------------------
 
 
-def _link(head: Message, desk: Desk) -> tuple[str, str | None] | None:
-    """Token, and key where the mail names our Message-ID."""
+@dataclass(frozen=True, slots=True)
+class _Named:
+    """A genuine token. ``key`` where a Message-ID of ours has it; ``purpose``: of that mail."""
+
+    token: str
+    key: str | None = None
+    purpose: str = ""
+
+
+def _answered(head: Message, text: str, desk: Desk) -> list[_Named]:
+    """What a mail answers by its headers: one request, or those of a group."""
+    parents = list(_ids(_headers(head, "in-reply-to"), desk))
+    chain = list(_ids(_headers(head, "references"), desk))
+    nearest = (parents or chain)[-1:]
+    if nearest and nearest[0].purpose[:1] == GROUP:
+        return _members([*chain, *parents], text, desk)
     local, _, domain = (re.escape(x) for x in desk.mailbox.rpartition("@"))
-    ids = list(_ids(_headers(head, "in-reply-to", "references"), desk))
     address = re.compile(rf"(?<![\w.+-]){local}\+({PATTERN})@{domain}(?![\w.-])", re.IGNORECASE)
-    found = [m.group(1).lower() for v in _headers(head, *_RECIPIENTS) for m in address.finditer(v)]
-    found += [token for token, _ in ids]
-    found += [m.group(1).lower() for v in _headers(head, "subject") for m in _SUBJECT.finditer(v)]
-    for token in found:
-        if desk.tokens.genuine(token):
-            return token, next((key for t, key in ids if t == token and key), None)
-    return None
+    to = _tokens(_headers(head, *_RECIPIENTS), address, desk)
+    subject = _tokens(_headers(head, "subject"), _SUBJECT, desk)
+    for named in (*to, *parents, *chain, *subject):
+        keys = (x.key for x in (*parents, *chain) if x.token == named.token and x.key)
+        return [_Named(named.token, next(keys, None))]
+    return []
 
 
-def _ids(values: Iterator[str], desk: Desk) -> Iterator[tuple[str, str | None]]:
+def _members(ids: list[_Named], text: str, desk: Desk) -> list[_Named]:
+    """The requests of a group that a mail is about: those its own words name, else all.
+
+    ``ids``: what the headers name; where References were lost, the quoted mail has the tokens.
+    """
+    keys: dict[str, str | None] = {}
+    for named in ids:
+        keys[named.token] = keys.get(named.token) or named.key
+    if len(keys) == 1:
+        keys |= {n.token: keys.get(n.token) for n in _tokens([text], _WORD, desk)}
+    own = {named.token for named in _tokens([_own_words(text)], _WORD, desk)}
+    chosen = [token for token in keys if token in own] or list(keys)
+    return [_Named(token, keys[token]) for token in chosen[:_MAX_MEMBERS]]
+
+
+def _own_words(text: str) -> str:
+    """A reply without what it quotes, as far as mail programs mark it."""
+    head = _QUOTED_BELOW.split(text, maxsplit=1)[0]
+    return "\n".join(x for x in head.split("\n") if not x.lstrip().startswith(">"))
+
+
+def _tokens(values: Iterable[str], pattern: re.Pattern[str], desk: Desk) -> list[_Named]:
+    found = [m.group(1).lower() for value in values for m in pattern.finditer(value)]
+    return [_Named(token) for token in dict.fromkeys(found) if desk.tokens.genuine(token)]
+
+
+def _ids(values: Iterable[str], desk: Desk) -> Iterator[_Named]:
     """Our Message-IDs among others'. A key counts only with its own token."""
     ours = re.compile(
-        rf"<(?:([A-Za-z0-9_-]{{1,80}})\.)?({PATTERN})@{re.escape(desk.domain)}>", re.IGNORECASE
+        rf"<(?:([A-Za-z0-9_-]{{1,80}})\.)?({PATTERN})(?:\.([a-z0-9]{{1,20}}))?"
+        rf"@{re.escape(desk.domain)}>",
+        re.IGNORECASE,
     )
     for value in values:
-        for key, token in ours.findall(value):
-            good = key and desk.tokens.of(key) == token.lower()
-            yield token.lower(), key if good else None
+        for key, found, purpose in ours.findall(value):
+            token = found.lower()
+            if desk.tokens.genuine(token):
+                good = key and desk.tokens.belongs(token, key)
+                yield _Named(token, key if good else None, purpose.lower())
 
 
 def _ours(head: Message, desk: Desk) -> bool:
     """A mail we sent: a copy, or one that was forwarded back."""
     if _author(head) == desk.sender.lower():
         return True
-    known = _ids(_headers(head, "message-id"), desk)
-    return any(desk.tokens.genuine(token) for token, _ in known)
+    return any(_ids(_headers(head, "message-id"), desk))
 
 
 def _author(head: Message) -> str:
@@ -137,8 +198,8 @@ def _author(head: Message) -> str:
     return (found.group(1) if found else text).lower()
 
 
-def _returned(mail: Message | None, desk: Desk) -> tuple[str, str | None] | None:
-    """The request whose headers a bounce returns."""
+def _returned(mail: Message | None, desk: Desk) -> list[_Named]:
+    """What the mail was about whose headers a bounce returns."""
     for part in _children(mail):
         kind = part.get_content_type()
         if kind == "message/rfc822":
@@ -147,10 +208,12 @@ def _returned(mail: Message | None, desk: Desk) -> tuple[str, str | None] | None
             inner = BytesHeaderParser().parsebytes(_payload(part))
         else:
             continue
-        for token, key in _ids(_headers(inner, "message-id"), desk) if inner else ():
-            if desk.tokens.genuine(token):
-                return token, key
-    return None
+        ids = list(_ids(_headers(inner, "message-id"), desk)) if inner else []
+        if inner and ids and ids[0].purpose[:1] == GROUP:
+            return _members([*_ids(_headers(inner, "references"), desk), ids[0]], "", desk)
+        if ids:
+            return ids[:1]
+    return []
 
 
 # -- what it says ----------------------------------------------------------------------------------
@@ -168,7 +231,7 @@ def _said(head: Message, mail: Message | None) -> tuple[Outcome, str | None] | N
     noticed = {"x-autoreply", "x-autorespond"} & {name.lower() for name in head.keys()}  # noqa: SIM118
     answered = next(_headers(head, "precedence"), "").strip().lower() == "auto_reply"
     if automatic != "no" or noticed or answered:
-        return Outcome.ACKNOWLEDGED, "automatic_answer"
+        return Outcome.PENDING, "automatic_answer"  # nobody has read the request
     return Outcome.ACKNOWLEDGED, None
 
 

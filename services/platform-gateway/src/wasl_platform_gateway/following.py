@@ -1,0 +1,219 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Follows what a partner has: tells it more (reminders, corrections, withdrawals), asks it what
+became of a request, stops waiting. A reminder is sent once at most; the others do no harm twice.
+"""
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+
+from wasl_chassis.store import Doc
+from wasl_connector_sdk import (
+    AmbiguousOutcome,
+    ConnectorError,
+    CredentialsRejected,
+    InvalidSubmission,
+    Outcome,
+    PersonNeeded,
+    RateLimited,
+    Reminder,
+    Submission,
+    SubmissionRefused,
+    SupportsCorrection,
+    SupportsPolling,
+    SupportsReminders,
+    SupportsWithdrawal,
+    TransientError,
+)
+from wasl_connector_sdk.contract import AnyConnector
+from wasl_schemas.ids import uuid7
+
+from wasl_platform_gateway.calling import Called, Calls, Step
+from wasl_platform_gateway.domain import ledger
+from wasl_platform_gateway.domain.lane import Sign
+from wasl_platform_gateway.domain.ledger import WAITING, Dispatch, Errand, Plan, Said
+from wasl_platform_gateway.metrics import (
+    record_errand,
+)
+from wasl_platform_gateway.repository import LEDGER
+from wasl_platform_gateway.wording import Wording
+
+
+class Following:
+    def __init__(self, calls: Calls, wording: Wording, plan: Plan) -> None:
+        self._calls = calls
+        self._hub = calls.hub
+        self._door = calls.door
+        self._wording = wording
+        self._plan = plan
+
+    async def run(self, partner: str) -> bool:
+        """One batch of rows their partner has: tell it more, ask it, or stop waiting for it."""
+        now = self._hub.clock.now()
+        limit = (await self._calls.lane(partner)).allowance(
+            self._calls.tuning.batch, now, self._calls.rate
+        )
+        where: dict[str, object] = {"connector": self._door.name, "partner": partner}
+        if limit:
+            where["state"] = {"$in": [state.value for state in ledger.OPEN]}
+        else:  # nobody may be called; a wait that is over ends all the same
+            where["state"] = {"$in": [state.value for state in WAITING]}
+            where |= {"no_reply_at": {"$lte": now}, "wanted": None}
+        token = uuid7()
+        docs = await self._calls.claim(where, token, limit or self._calls.tuning.batch)
+        if not docs:
+            return False
+        connector = await self._door.connector()
+        settled: list[Called] = []
+        due: list[tuple[Doc, Errand | None]] = []
+        for doc in docs:
+            row = LEDGER.decode(doc)
+            errand = ledger.errand_of(row, now) if limit else None
+            if errand is Errand.REMIND and row.reminding_since is not None:
+                settled.append(Called(doc, self._ran(errand, row.revision)))  # cut off in the call
+            elif errand is not None and not (row.reference and _can(connector, errand)):
+                settled.append(self._to_person(doc, errand))
+            elif errand is not None or (limit and self._asks(row, now)):
+                due.append((doc, errand))
+            else:
+                settled.append(Called(doc, self._asked))
+        granted, lane = await self._calls.reserve(partner, len(due))
+        settled += [Called(doc, ledger.released) for doc, _ in due[granted:]]
+        errands = {doc["_id"]: errand for doc, errand in due[:granted] if errand is not None}
+        asks = [doc for doc, errand in due[:granted] if errand is None]
+        told = await self._wording.open([doc for doc, errand in due[:granted] if errand], settled)
+        remind = [doc for doc, _ in told if errands[doc["_id"]] is Errand.REMIND]
+        marked = await self._calls.apply(
+            [
+                *((x.doc, x.step) for x in settled),
+                *((doc, lambda row: ledger.reminding(row, now)) for doc in remind),
+            ],
+            token,
+        )
+        if not granted:
+            return True
+        calls = [(doc, self._asker(doc)) for doc in asks]
+        for doc, submission in told:
+            held = marked.get(doc["_id"], doc)
+            calls.append((held, self._teller(held, errands[doc["_id"]], submission)))
+        await self._calls.call_all(calls, lane, token)
+        return True
+
+    def _asks(self, row: Dispatch, now: datetime) -> bool:
+        """Whether it is time to ask the partner what became of it."""
+        if row.state not in WAITING or row.reference is None or row.no_reply_at is None:
+            return False
+        return row.poll_at is not None and row.poll_at <= now < row.no_reply_at
+
+    def _teller(
+        self, doc: Doc, errand: Errand, submission: Submission
+    ) -> Callable[[], Awaitable[Called]]:
+        """Tells a partner more about a request it has."""
+        row = LEDGER.decode(doc)
+
+        async def tell() -> Called:
+            try:
+                await self._tell(row, errand, submission)
+            except PersonNeeded as error:
+                return self._to_person(doc, errand, await self._wording.sealed(row, error.packet))
+            except RateLimited as error:
+                return Called(doc, ledger.not_told, Sign.SLOW_DOWN, error.retry_after)
+            except CredentialsRejected:
+                return Called(doc, ledger.not_told, Sign.CREDENTIALS)
+            except (SubmissionRefused, InvalidSubmission):
+                return self._to_person(doc, errand)
+            except ConnectorError as error:
+                if not (errand is Errand.REMIND and isinstance(error, AmbiguousOutcome)):
+                    wait = error.retry_after if isinstance(error, TransientError) else None
+                    last = ledger.last_try(row, errand, self._plan)
+                    self._count(errand, "person" if last else "failed")
+                    return Called(doc, self._errand_later(errand, wait), Sign.TROUBLE)
+                # It may have arrived; a reminder that comes twice is worse than one that is lost.
+            self._count(errand, "done")
+            return Called(doc, self._ran(errand, row.revision), Sign.ALIVE)
+
+        return tell
+
+    async def _tell(self, row: Dispatch, errand: Errand, submission: Submission) -> None:
+        connector = await self._door.connector()
+        reference = row.reference or ""
+        match errand, connector:
+            case Errand.REMIND, SupportsReminders() as reminds:
+                reminder = Reminder(
+                    submission=submission,
+                    reference=reference,
+                    number=row.reminders + 1,
+                    role=row.next_role,
+                    sent_at=row.sent_at or row.changed_at,
+                )
+                await self._door.call("remind", lambda: reminds.remind(reminder))
+            case Errand.CORRECT, SupportsCorrection() as corrects:
+                await self._door.call("correct", lambda: corrects.correct(reference, submission))
+            case Errand.WITHDRAW, SupportsWithdrawal() as withdraws:
+                reason = row.wanted_reason or "withdrawn"
+                await self._door.call("withdraw", lambda: withdraws.withdraw(reference, reason))
+
+    def _to_person(self, doc: Doc, errand: Errand, packet: str | None = None) -> Called:
+        def step(row: Dispatch) -> list[Dispatch]:
+            now = self._hub.clock.now()
+            steps = ledger.handed(row, errand, now, packet=packet, plan=self._plan)
+            return [*steps[:-1], *ledger.released(steps[-1])]
+
+        self._count(errand, "person")
+        return Called(doc, step)
+
+    def _count(self, errand: Errand, result: str) -> None:
+        record_errand(self._hub.metrics, self._door.name, errand.value, result)
+
+    def _asker(self, doc: Doc) -> Callable[[], Awaitable[Called]]:
+        async def ask() -> Called:
+            connector = await self._door.connector()
+            if not isinstance(connector, SupportsPolling):
+                return Called(doc, self._asked)
+            reference: str = doc["reference"]
+            try:
+                update = await self._door.call("status", lambda: connector.status(reference))
+            except RateLimited as error:
+                return Called(doc, self._asked, Sign.SLOW_DOWN, error.retry_after)
+            except CredentialsRejected:
+                return Called(doc, self._asked, Sign.CREDENTIALS)
+            except (SubmissionRefused, InvalidSubmission):
+                return Called(doc, self._asked, Sign.ALIVE)
+            except ConnectorError:
+                return Called(doc, self._asked, Sign.TROUBLE)
+            return Called(doc, self._heard(update.outcome, update.reason), Sign.ALIVE)
+
+        return ask
+
+    # -- ways on: bound to now when they are applied -----------------------------------------------
+
+    def _ran(self, errand: Errand, revision: int) -> Step:
+        return lambda row: ledger.ran(row, errand, revision, self._hub.clock.now(), self._plan)
+
+    def _errand_later(self, errand: Errand, retry_after: float | None) -> Step:
+        return lambda row: ledger.errand_later(
+            row, errand, retry_after, self._hub.clock.now(), self._plan
+        )
+
+    def _asked(self, row: Dispatch) -> list[Dispatch]:
+        return ledger.asked(row, self._hub.clock.now(), self._plan)
+
+    def _heard(self, outcome: Outcome, reason: str | None) -> Step:
+        def step(row: Dispatch) -> list[Dispatch]:
+            now = self._hub.clock.now()
+            steps = ledger.answered(row, Said(outcome.value, reason), now, self._plan)
+            if not steps:
+                return self._asked(row)
+            return [*steps[:-1], *ledger.released(steps[-1])]
+
+        return step
+
+
+_ABILITIES: dict[Errand, type] = {
+    Errand.REMIND: SupportsReminders,
+    Errand.CORRECT: SupportsCorrection,
+    Errand.WITHDRAW: SupportsWithdrawal,
+}
+
+
+def _can(connector: AnyConnector, errand: Errand) -> bool:
+    return isinstance(connector, _ABILITIES[errand])

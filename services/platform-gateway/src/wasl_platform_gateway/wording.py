@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A row of the ledger in the words its partner reads: opened in memory, never stored or logged."""
+
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+from pydantic import TypeAdapter, ValidationError
+from wasl_chassis.failures import KeyDestroyed, Permanent
+from wasl_chassis.store import Doc
+from wasl_chassis.vault import key_of
+from wasl_connector_sdk import (
+    Ground,
+    Submission,
+)
+from wasl_schemas.events.dispatch_requested_v1 import DispatchItem
+
+from wasl_platform_gateway.calling import Called, Hub
+from wasl_platform_gateway.domain import ledger
+from wasl_platform_gateway.domain.ledger import Dispatch
+from wasl_platform_gateway.repository import LEDGER
+
+ITEM: TypeAdapter[DispatchItem] = TypeAdapter(DispatchItem)
+ITEM_FIELD, PACKET_FIELD = "case.item", "dispatch.packet"
+
+
+class Wording:
+    """``ground_text`` puts the ground of a row into words; ``test``: requests must not count."""
+
+    def __init__(self, hub: Hub, ground_text: Callable[[Dispatch], str], *, test: bool) -> None:
+        self._hub = hub
+        self._ground_text = ground_text
+        self._test = test
+
+    async def open(
+        self, docs: Sequence[Doc], settled: list[Called]
+    ) -> list[tuple[Doc, Submission]]:
+        """The rows in the words a partner reads; one that cannot be read goes to ``settled``."""
+        reader = self._hub.unit()
+        rows = [(doc, LEDGER.decode(doc)) for doc in docs]
+        await reader.keys.load(key_of(row.item) for _, row in rows)
+        ready = []
+        for doc, row in rows:
+            try:
+                item = ITEM.validate_json(await reader.keys.open(row.item, ITEM_FIELD))
+            except KeyDestroyed:
+                settled.append(Called(doc, self.erased))
+            except (Permanent, ValidationError):
+                settled.append(Called(doc, self._unreadable))
+            else:
+                ready.append((doc, self._submission(row, item)))
+        return ready
+
+    async def sealed(self, row: Dispatch, packet: str) -> str | None:
+        """None: the case was erased."""
+        keys, key = self._hub.unit().keys, key_of(row.item)
+        try:
+            await keys.load([key])
+            return await keys.seal(key, PACKET_FIELD, packet)
+        except KeyDestroyed:
+            return None
+
+    def _submission(self, row: Dispatch, item: DispatchItem) -> Submission:
+        kind: Literal["law", "terms"] = "terms" if row.ground_kind == "terms" else "law"
+        text = self._ground_text(row)
+        return Submission(
+            idempotency_key=row.dispatch_id,
+            case=row.case_id,
+            partner=row.partner,
+            category=row.category,
+            severity=row.severity.value,
+            ground=Ground(kind=kind, ref=row.ground_ref, text=text),
+            scope=row.scope,
+            location=item.location,
+            platform=item.platform,
+            kind=item.kind,
+            language=row.language,
+            explanation=item.explanation,
+            requested_at=row.requested_at,
+            test=self._test,
+            revision=row.revision,
+            via=row.via,
+        )
+
+    def erased(self, row: Dispatch) -> list[Dispatch]:
+        """The case was erased: nothing is asked any more."""
+        return ledger.withdrawn(row, "erased", self._hub.clock.now())
+
+    def _unreadable(self, row: Dispatch) -> list[Dispatch]:
+        doubt = row.unsure or row.submitting_since is not None
+        return ledger.failed(row, "item_unreadable", self._hub.clock.now(), unsure=doubt)

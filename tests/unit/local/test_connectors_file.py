@@ -78,7 +78,7 @@ def test_each_connector_gets_a_process_with_its_own_settings(tmp_path: Path) -> 
     made = stack(tmp_path, written(tmp_path, MATRIX))
     roles = {role.name: role for role in made._roles()}
     gateways = {name for name in roles if name.startswith("gateway-")}
-    assert gateways == {"gateway-reference", "gateway-webhook", "gateway-matrix"}
+    assert gateways == {"gateway-reference", "gateway-webhook", "gateway-matrix", "gateway-watch"}
     matrix = roles["gateway-matrix"]
     assert matrix.command[-2:] == ("--connector", "matrix")
     assert json.loads(matrix.env["WASL_CONNECTOR_CONFIG"])["token"] == "a-token"
@@ -90,7 +90,7 @@ def test_each_connector_gets_a_process_with_its_own_settings(tmp_path: Path) -> 
 def test_without_a_file_it_is_as_ever(tmp_path: Path) -> None:
     roles = {role.name: role for role in stack(tmp_path, None)._roles()}
     assert roles["triage"].env["WASL_CONNECTORS"] == "reference,webhook"
-    assert len(roles) == 7
+    assert len(roles) == 8
 
 
 async def test_a_simulated_partner_can_be_replaced_and_then_there_is_no_demo(

@@ -7,7 +7,7 @@ from pydantic import Field
 from wasl_schemas.base import Model
 from wasl_schemas.country_pack import CountryPack
 from wasl_schemas.events.common import Ground, Severity
-from wasl_schemas.lifecycle import CASE, CaseState, DispatchState, ReferralState
+from wasl_schemas.lifecycle import CASE, CaseState, DispatchState, ReferralState, WatchState
 from wasl_schemas.taxonomy import FourEyes, Safeguard, Signal
 
 from wasl_triage.desk import Sheet
@@ -160,6 +160,8 @@ class CaseSheet(Model):
     legal_review: bool
     close_reason: str | None
     item: ItemView | None
+    #: What the hub last saw at the item's address.
+    seen: WatchState | None
     assessment: AssessmentView | None
     decisions: list[DecisionView]
     dispatches: list[DispatchView]
@@ -247,6 +249,7 @@ def sheet(pack: CountryPack, opened: Sheet, now: datetime) -> CaseSheet:
         )
         if item
         else None,
+        seen=case.seen,
         assessment=AssessmentView(
             category=said.category,
             confirmed=list(said.confirmed),

@@ -44,9 +44,8 @@ def _new(given: argparse.Namespace) -> int:
             raise ScaffoldError("this is not Wasl's tree; name a new folder with --external DIR")
     else:
         layout = Layout(given.external.resolve(), external=True)
-    for path in create(given.name, layout, given.title):
-        sys.stdout.write(f"{path}\n")
-    sys.stdout.write(
+    before = {path for path in layout.root.rglob("*.*") if path.is_file()}
+        sys.stdout.write(
         "\nIt works as it is. Now make it the partner's: docs/writing-a-connector.md\n"
     )
     if not layout.external:

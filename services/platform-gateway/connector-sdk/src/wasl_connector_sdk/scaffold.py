@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writes a new connector that works: code, fake, tests, page, entry point, quality file.
+"""Writes a new connector that works: code, fake, tests, page, entry point, quality file; in Wasl's
+tree also its row in the table of connectors, its service, its metrics' target.
 
 The skeleton talks to a partner of its own making; changing it into the real one is the work. All is
 refused before anything is written: a name that cannot be, a file that is there.
@@ -18,6 +19,7 @@ from wasl_connector_sdk.contract import Idempotency, Manifest
 from wasl_connector_sdk.layout import Layout, LayoutError
 from wasl_connector_sdk.quality import fresh
 from wasl_connector_sdk.registry import GROUP
+from wasl_connector_sdk.wiring import WiringError, wired
 
 #: Longer names would need other line breaks in the templates.
 LONGEST_NAME = 24
@@ -30,8 +32,9 @@ class ScaffoldError(Exception):
 
 
 def create(name: str, layout: Layout, title: str = "") -> list[Path]:
-    """Writes a connector and returns the files. Raises :class:`ScaffoldError`, having written none.
+    """Writes a connector and returns the files, those that were there before and changed last.
 
+    Raises :class:`ScaffoldError`, having written none.
     ``layout``: Wasl's tree, or the folder of a new distribution, which may not exist yet.
     """
     title = title or name.replace("_", " ").title()
@@ -44,6 +47,10 @@ def create(name: str, layout: Layout, title: str = "") -> list[Path]:
         written[layout.pyproject] = with_entry(
             layout.pyproject.read_text(encoding="utf-8"), name, f"{layout.module(name)}:{cls(name)}"
         )
+        try:
+            written.update(wired(layout.root, name, title))
+        except WiringError as error:
+            raise ScaffoldError(str(error)) from error
     if there:
         raise ScaffoldError(f"already there: {', '.join(there)}; choose another name or folder")
     for path, text in written.items():

@@ -366,6 +366,20 @@ async def test_what_has_not_left_is_replaced_or_not_sent_at_all(kit):
     assert desk.corrections == desk.withdrawals == []
 
 
+async def test_what_may_have_arrived_is_corrected_once_it_has(kit):
+    connector, desk, partner = partner_of(kit, "correct")
+    partner.script = ["transient", "taken, answer lost"]
+    gateway = kit.Gateway(connector)
+    await gateway.request(1, 2)
+    await gateway.run()
+    await amend(gateway, 1, 1)
+    await amend(gateway, 2, 1)
+    await gateway.run_for(30, step=1)
+    assert gateway.states() == {"sent": 2}
+    # The first surely had not arrived: it left in its new words.
+    assert [reference for reference, *_ in desk.corrections] == [gateway.row(2).reference]
+
+
 async def test_what_a_partner_has_is_corrected_and_taken_back(kit):
     connector, desk, _ = partner_of(kit, "withdraw", "correct")
     gateway = kit.Gateway(connector)

@@ -199,7 +199,7 @@ def amended(row: Dispatch, data: DispatchRequestedV1, now: datetime) -> list[Dis
     errand = Errand.WITHDRAW if data.withdrawn else Errand.CORRECT
     match row.state:
         case DispatchState.REQUESTED:
-            seen = row.attempts > 0
+            seen = row.unsure or row.submitting_since is not None
             if errand is Errand.CORRECT:
                 return [row.but(wanted=errand.value if seen else None)]
             return [row.but(wanted=errand.value, due_at=now)]

@@ -101,9 +101,8 @@ check: setup ## Lint, format, types, layers, generated files; what CI runs first
 	@if docker compose version >/dev/null 2>&1; then docker compose --profile demo config -q; fi
 
 .PHONY: fix
-fix: setup ## Let ruff repair what it can
-	$(BIN)/ruff check --fix
-	$(BIN)/ruff format
+fix: setup ## Let ruff repair what it can, and say what it cannot
+	@status=0; $(BIN)/ruff format -q; $(BIN)/ruff check --fix || status=$$?; $(BIN)/ruff format && exit $$status
 
 .PHONY: schemas
 schemas: setup ## Write the generated schemas and documents again

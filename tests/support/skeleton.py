@@ -14,6 +14,9 @@ KEPT = ("reference", "webhook")
 COPIED: tuple[str | Path, ...] = (
     "pyproject.toml",
     "docs/connectors.md",
+    "docker-compose.yml",
+    "deploy/prometheus/prometheus.yml",
+    "tests/architecture/test_connectors.py",
     SOURCE / "__init__.py",
     SOURCE / "py.typed",
     SOURCE / "connectors/__init__.py",

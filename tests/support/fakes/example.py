@@ -42,6 +42,7 @@ class FakeExample:
     base = "https://example-partner.test"
     token = "secret-example-token"
     dedupes = True
+    longest_note = 2000
 
     def __init__(self):
         self.reports = []
@@ -56,6 +57,8 @@ class FakeExample:
         if request.headers.get("authorization") != "Bearer session-1":
             return httpx.Response(401)
         match request.method, path:
+            case "POST", ["reports"] if len(body.get("note", "")) > self.longest_note:
+                return httpx.Response(422)
             case "POST", ["reports"]:
                 return httpx.Response(201, json={"id": self._made(body["key"]), "state": "pending"})
             case "GET", ["reports"]:
@@ -138,7 +141,8 @@ class Example(Connector[ExampleConfig]):
         return await exchange(self.rt.http, method, f"{self.url}{path}", headers=headers, **more)
 
     def body(self, submission):
-        return {"key": submission.idempotency_key, "url": submission.location}
+        note = submission.explanation[: FakeExample.longest_note]
+        return {"key": submission.idempotency_key, "url": submission.location, "note": note}
 
     async def submit(self, submission):
         answer = await self.ask("POST", "/reports", content=json_bytes(self.body(submission)))

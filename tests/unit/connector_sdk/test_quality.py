@@ -56,7 +56,7 @@ def say(made, rule, value):
 def told(made, **changes):
     """What is said about the connector, or about one that differs from it."""
     subject = replace(made.subject, **changes)
-    entries, wrong = read(made.file)
+    entries, wrong = read(made.file.read_text(encoding="utf-8"))
     report = Report(errors=wrong)
     judge(subject, entries, TODAY, report)
     return report
@@ -85,7 +85,7 @@ def kind(made, *bases, config=None, without=(), **manifest):
 
 
 def test_a_fresh_file_claims_nothing_and_what_is_met_is_told(made):
-    entries, wrong = read(made.file)
+    entries, wrong = read(made.file.read_text(encoding="utf-8"))
     assert wrong == []
     assert {entry.status for entry in entries.values()} == {"todo"}
     report = told(made)
@@ -315,13 +315,13 @@ def test_a_value_that_is_none(made, rule, value, said):
 )
 def test_a_file_that_is_wrong(made, text, said):
     made.file.write_text(text, encoding="utf-8")
-    assert any(said in error for error in read(made.file)[1])
+    assert any(said in error for error in read(made.file.read_text(encoding="utf-8"))[1])
 
 
 def test_a_rule_in_another_tier(made):
     text = fresh().replace('owner = "todo"\n', "").replace("[gold]\n", '[gold]\nowner = "todo"\n')
     made.file.write_text(text, encoding="utf-8")
-    assert read(made.file)[1] == ["gold.owner is no rule"]
+    assert read(made.file.read_text(encoding="utf-8"))[1] == ["gold.owner is no rule"]
 
 
 def test_an_exemption_counts_and_one_that_is_not_needed_is_told(made):
@@ -355,7 +355,7 @@ def test_a_file_about_nobody(made):
 
 def test_a_claim_marks_what_is_met_and_nothing_else(made):
     run(made.layout, TODAY, claim=frozenset({made.name}))
-    entries, _ = read(made.file)
+    entries, _ = read(made.file.read_text(encoding="utf-8"))
     still = {name for name, entry in entries.items() if entry.status == "todo"}
     assert still == OPEN | {rule.name for rule in RULES if not rule.check}
     with pytest.raises(QualityError, match="nobody"):
@@ -405,6 +405,24 @@ def test_a_lie_fails_the_command(tmp_path):
     done = skeleton.run(root, "wasl_connector_sdk", "quality", "--check")
     assert done.returncode == 1
     assert "webhook: withdrawal is not done: it has no withdraw()" in done.stderr
+
+
+def test_an_error_leaves_every_file_as_it_was(tmp_path):
+    root = skeleton.tree(tmp_path)
+    skeleton.passes(root, "wasl_connector_sdk", "new", "acme")
+    stray = root / "services/platform-gateway/quality/nobody.toml"
+    stray.write_text(fresh(), encoding="utf-8")
+    (root / "services/platform-gateway/quality/reference.toml").unlink()
+    before = {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
+    done = skeleton.run(root, "wasl_connector_sdk", "quality", "--claim", "acme")
+    assert done.returncode == 1
+    after = {path: path.read_bytes() for path in before if path.exists()}
+    assert after == before
+    assert not (root / "services/platform-gateway/quality/reference.toml").exists()
+    stray.unlink()
+    skeleton.passes(root, "wasl_connector_sdk", "quality", "--claim", "acme")
+    acme = (root / "services/platform-gateway/quality/acme.toml").read_text(encoding="utf-8")
+    assert 'conformance = "done"' in acme
 
 
 def test_a_page_without_markers(tmp_path, capsys):

@@ -1,23 +1,34 @@
 # SPDX-License-Identifier: Apache-2.0
 """A fresh connector is clean, typed and keeps every rule, in the tree and as a distribution."""
 
+import json
+import re
 import subprocess
 import sys
 import tomllib
+from difflib import SequenceMatcher
 from importlib.metadata import distributions
 from pathlib import Path
 
 import pytest
 import skeleton
+import yaml
 from wasl_connector_sdk import __main__ as command
 from wasl_connector_sdk.layout import Layout, LayoutError
 from wasl_connector_sdk.registry import GROUP, load
 from wasl_connector_sdk.scaffold import LONGEST_NAME, ScaffoldError, create, with_entry
+from wasl_connector_sdk.wiring import FILES, wired
 
-TREE = {
+CHANGED = {
+    "services/platform-gateway/pyproject.toml",
+    "docs/connectors.md",
+    "docker-compose.yml",
+    "deploy/prometheus/prometheus.yml",
+    "pyproject.toml",
+}
+TREE = CHANGED | {
     "services/platform-gateway/src/wasl_platform_gateway/connectors/acme.py",
     "services/platform-gateway/quality/acme.toml",
-    "services/platform-gateway/pyproject.toml",
     "tests/support/fakes/acme.py",
     "tests/unit/platform_gateway/connectors/test_acme.py",
     "tests/unit/platform_gateway/connectors/test_acme_conformance.py",
@@ -44,7 +55,9 @@ def test_a_connector_in_the_tree(tmp_path, cache):
         str(p.relative_to(root)) for p, text in everything(root).items() if before.get(p) != text
     }
     assert written == TREE
-    assert all(str(root / name) in out for name in TREE)
+    said = {(kind, path) for kind, path in (line.split() for line in out.splitlines()[: len(TREE)])}
+    assert said == {("changed" if n in CHANGED else "new", str(root / n)) for n in TREE}
+    skeleton.passes(root, "pytest", "-p", "no:cacheprovider", "tests/architecture")
 
     python = sorted(name for name in TREE if name.endswith(".py"))
     skeleton.passes(root, "ruff", "check", *python)
@@ -105,7 +118,7 @@ def test_the_longest_names_break_no_line(tmp_path, external):
     root = tmp_path / "root"
     layout = Layout(root, external=True) if external else Layout(skeleton.tree(root))
     written = create(LONG, layout, "A title of forty letters and no more, ok"[:40])
-    python = [str(path) for path in written if path.suffix == ".py"]
+    python = [str(path) for path in written.new if path.suffix == ".py"]
     skeleton.passes(root, "ruff", "check", *python)
     skeleton.passes(root, "ruff", "format", "--check", *python)
 
@@ -144,9 +157,7 @@ def test_bad_names_and_titles(tmp_path, name, title, said):
     assert everything(root) == before
 
 
-@pytest.mark.parametrize(
-    "there", [*sorted(TREE - {"services/platform-gateway/pyproject.toml"}), "package"]
-)
+@pytest.mark.parametrize("there", [*sorted(TREE - CHANGED), "package"])
 def test_nothing_is_overwritten(tmp_path, there):
     root = skeleton.tree(tmp_path)
     if there == "package":
@@ -162,9 +173,8 @@ def test_nothing_is_overwritten(tmp_path, there):
 
 def test_a_name_declared_and_not_installed_is_taken(tmp_path):
     root = skeleton.tree(tmp_path)
-    for path in create("acme", Layout(root)):
-        if path.name != "pyproject.toml":
-            path.unlink()
+    for path in create("acme", Layout(root)).new:
+        path.unlink()
     before = everything(root)
     with pytest.raises(ScaffoldError, match="exists"):
         create("acme", Layout(root))
@@ -195,6 +205,44 @@ def test_outside_of_any_tree(tmp_path, capsys):
     create("acme", Layout(tmp_path, external=True))
     assert command.main(["--root", str(tmp_path), "new", "other"]) == 2
     assert "--external" in capsys.readouterr().err
+
+
+# -- the entries in lists of all connectors --
+
+
+@pytest.mark.parametrize("name", ["acme", "cat", "zeta_x2"])
+def test_entries_are_added_once_and_nothing_else_changes(tmp_path, name):
+    root = skeleton.tree(tmp_path)
+    for path, text in wired(root, name, "Some Desk").items():
+        was = path.read_text(encoding="utf-8")
+        words = SequenceMatcher(None, was.split(), text.split(), autojunk=False).get_opcodes()
+        assert {what for what, *_ in words} == {"equal", "insert"}
+        path.write_text(text, encoding="utf-8")
+    assert wired(root, name, "Some Desk") == {}
+    assert wired(root, "reference", "Reference") == {}
+    compose = yaml.safe_load((root / "docker-compose.yml").read_text(encoding="utf-8"))
+    made, old = (compose["services"][f"connector-{n.replace('_', '-')}"] for n in (name, "email"))
+    renamed = (
+        json.dumps(old)
+        .replace('"email"', f'"{name}"')
+        .replace("connector_email", f"connector_{name}")
+    )
+    assert json.dumps(made) == renamed
+    assert f"connector_{name}" in compose["secrets"]
+
+
+@pytest.mark.parametrize("file", [str(path) for path in FILES])
+def test_a_list_that_is_not_where_it_was(tmp_path, file):
+    root = skeleton.tree(tmp_path)
+    (root / file).write_text("# empty\n", encoding="utf-8")
+    before = everything(root)
+    with pytest.raises(ScaffoldError, match=rf"{re.escape(file)} has no list .*by hand:\n\S"):
+        create("acme", Layout(root))
+    (root / file).unlink()
+    with pytest.raises(ScaffoldError, match=re.escape(file)):
+        create("acme", Layout(root))
+    before.pop(root / file)
+    assert everything(root) == before
 
 
 # -- the entry point --

@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``wasl-connector new`` writes a connector, ``wasl-connector quality`` holds it to the scale."""
+"""``wasl-connector``: ``new`` writes a connector, ``quality`` holds it to the scale, ``categories``
+names what a country pack's partners may be asked about.
+"""
 
 import argparse
 import sys
+import tomllib
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,6 +13,12 @@ from pathlib import Path
 from wasl_connector_sdk import quality
 from wasl_connector_sdk.layout import Layout, LayoutError
 from wasl_connector_sdk.scaffold import ScaffoldError, create
+
+_PACK = Path("deploy/country-packs/ma")
+
+
+class _PackError(Exception):
+    """Which file of the country pack cannot be read, and what was expected."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -27,12 +36,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--claim", nargs="+", default=[], metavar="NAME", help="mark done what is 'todo' and met"
     )
     scale.add_argument("--open", action="store_true", help="say what each 'todo' still lacks")
+    listing = commands.add_parser("categories", help="a country pack's categories, in English")
+    listing.add_argument(
+        "pack", type=Path, nargs="?", default=_PACK, help="its folder; ours: %(default)s"
+    )
     given = parser.parse_args(arguments)
     try:
-        if given.command == "new":
-            return _new(given)
-        return _quality(given)
-    except (ScaffoldError, LayoutError, quality.QualityError) as error:
+        return {"new": _new, "quality": _quality, "categories": _categories}[given.command](given)
+    except (ScaffoldError, LayoutError, quality.QualityError, _PackError) as error:
         sys.stderr.write(f"{error}\n")
         return 2
 
@@ -44,12 +55,25 @@ def _new(given: argparse.Namespace) -> int:
             raise ScaffoldError("this is not Wasl's tree; name a new folder with --external DIR")
     else:
         layout = Layout(given.external.resolve(), external=True)
-    before = {path for path in layout.root.rglob("*.*") if path.is_file()}
-        sys.stdout.write(
+    created = create(given.name, layout, given.title)
+    sys.stdout.write("".join(f"new      {path}\n" for path in created.new))
+    sys.stdout.write("".join(f"changed  {path}\n" for path in created.changed))
+    sys.stdout.write(
         "\nIt works as it is. Now make it the partner's: docs/writing-a-connector.md\n"
     )
-    if not layout.external:
-        sys.stdout.write("Tell readers of it: a row in docs/connectors.md\n")
+    return 0
+
+
+def _categories(given: argparse.Namespace) -> int:
+    path = given.root / given.pack / "taxonomy.toml"
+    try:
+        listed = tomllib.loads(path.read_text(encoding="utf-8"))["categories"]
+        lines = [(c["id"], c["label"]["en"], c["definition"]["en"]) for c in listed]
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        wanted = "expected [[categories]] with id, label.en and definition.en"
+        raise _PackError(f"{path}: {wanted} ({type(error).__name__})") from error
+    for slug, label, definition in lines:
+        sys.stdout.write(f"{slug}: {label}\n    {definition}\n")
     return 0
 
 

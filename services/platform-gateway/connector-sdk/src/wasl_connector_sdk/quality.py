@@ -256,12 +256,12 @@ def fresh() -> str:
     return "\n".join(lines) + "\n"
 
 
-def read(path: Path) -> tuple[dict[str, Entry], list[str]]:
+def read(text: str) -> tuple[dict[str, Entry], list[str]]:
     """Entries by rule, and what is wrong with the file itself."""
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        return {}, [f"{path.name} cannot be read: {error}"]
+        document = tomllib.loads(text)
+    except ValueError as error:
+        return {}, [f"its quality file cannot be read: {error}"]
     entries: dict[str, Entry] = {}
     wrong = []
     known = {(rule.tier, rule.name) for rule in RULES}
@@ -299,8 +299,9 @@ def _entry(value: Any) -> Entry | None:
 def run(
     layout: Layout, today: date, *, check: bool = False, claim: frozenset[str] = frozenset()
 ) -> Report:
-    """Holds every declared connector to its file; unless ``check``, writes new files and the table.
+    """Holds every declared connector to its file; writes new files, claims and the table.
 
+    Writes nothing where there is an error, and with ``check``, where a missing file is one.
     Raises :class:`QualityError` where a claimed connector is not declared.
     """
     report = Report()
@@ -308,20 +309,22 @@ def run(
     if unknown := sorted(claim - set(declared)):
         raise QualityError(f"not declared in {layout.pyproject}: {', '.join(unknown)}")
     rows = []
+    written: dict[Path, str] = {}
     for name, value in sorted(declared.items()):
         path = layout.quality(name)
         if not path.exists():
             if check:
                 report.errors.append(f"{name}: no {path}; `make quality` writes one")
                 continue
-            path.parent.mkdir(exist_ok=True)
-            path.write_text(fresh(), encoding="utf-8")
+            text = written[path] = fresh()
+        else:
+            text = path.read_text(encoding="utf-8")
         subject = load(name, value, layout, report)
         if subject is None:
             continue
         if name in claim and not check:
-            _claim(path, subject, today)
-        entries, wrong = read(path)
+            text = written[path] = _claimed(text, subject, today)
+        entries, wrong = read(text)
         report.errors += [f"{name}: {text}" for text in wrong]
         judge(subject, entries, today, report)
         rows.append((name, entries))
@@ -329,7 +332,14 @@ def run(
     strays = [path.name for path in listed if path.stem not in declared]
     report.errors += [f"quality/{stray} is about no declared connector" for stray in strays]
     if layout.table is not None:
-        _publish(layout.table, table(rows), report, check=check)
+        page = layout.table.read_text(encoding="utf-8")
+        written[layout.table] = _published(layout.table, page, table(rows), report)
+        if check and written[layout.table] != page:
+            report.errors.append(f"the table in {layout.table} is stale; `make quality` writes it")
+    if not (check or report.errors):
+        for path, text in written.items():
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text, encoding="utf-8")
     return report
 
 
@@ -395,28 +405,24 @@ def table(rows: list[tuple[str, dict[str, Entry]]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _publish(page: Path, generated: str, report: Report, *, check: bool) -> None:
-    text = page.read_text(encoding="utf-8")
+def _published(page: Path, text: str, generated: str, report: Report) -> str:
+    """The page with the table in its place."""
     if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
         report.errors.append(f"{page} needs one line {BEGIN} and after it one {END}")
-        return
+        return text
     head, rest = text.split(BEGIN)
-    changed = f"{head}{BEGIN}\n{generated}{END}{rest.split(END)[1]}"
-    if changed != text and check:
-        report.errors.append(f"the table in {page} is stale; `make quality` writes it")
-    elif changed != text:
-        page.write_text(changed, encoding="utf-8")
+    return f"{head}{BEGIN}\n{generated}{END}{rest.split(END)[1]}"
 
 
-def _claim(path: Path, subject: Subject, today: date) -> None:
-    entries, _ = read(path)
-    text = path.read_text(encoding="utf-8")
+def _claimed(text: str, subject: Subject, today: date) -> str:
+    """The quality file with what is met and still 'todo' marked done."""
+    entries, _ = read(text)
     for rule in RULES:
         entry = entries.get(rule.name)
         todo = entry is not None and entry.status == "todo"
         if entry and todo and rule.check and not rule.check(subject, entry, today):
             text = text.replace(f'\n{rule.name} = "todo"\n', f'\n{rule.name} = "done"\n')
-    path.write_text(text, encoding="utf-8")
+    return text
 
 
 # -- reading --

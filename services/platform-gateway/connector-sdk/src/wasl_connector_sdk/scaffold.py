@@ -14,6 +14,7 @@ from importlib.metadata import entry_points
 from importlib.resources import files
 from pathlib import Path
 from string import Template
+from typing import NamedTuple
 
 from wasl_connector_sdk.contract import Idempotency, Manifest
 from wasl_connector_sdk.layout import Layout, LayoutError
@@ -31,32 +32,39 @@ class ScaffoldError(Exception):
     """Why nothing was written, and what to do."""
 
 
-def create(name: str, layout: Layout, title: str = "") -> list[Path]:
-    """Writes a connector and returns the files, those that were there before and changed last.
+class Created(NamedTuple):
+    """Files a connector was written into: those that are new, and those that were there."""
 
-    Raises :class:`ScaffoldError`, having written none.
+    new: list[Path]
+    changed: list[Path]
+
+
+def create(name: str, layout: Layout, title: str = "") -> Created:
+    """Writes a connector. Raises :class:`ScaffoldError`, having written nothing.
+
     ``layout``: Wasl's tree, or the folder of a new distribution, which may not exist yet.
     """
     title = title or name.replace("_", " ").title()
     _refuse(name, title)
     written = _documents(name, title, layout)
     there = sorted(str(path) for path in written if path.exists())
+    changed: dict[Path, str] = {}
     if not layout.external:
         _refuse_twice(name, layout)
         there += [str(p) for p in (layout.source(name).with_suffix(""),) if p.exists()]
-        written[layout.pyproject] = with_entry(
+        changed[layout.pyproject] = with_entry(
             layout.pyproject.read_text(encoding="utf-8"), name, f"{layout.module(name)}:{cls(name)}"
         )
         try:
-            written.update(wired(layout.root, name, title))
+            changed.update(wired(layout.root, name, title))
         except WiringError as error:
             raise ScaffoldError(str(error)) from error
     if there:
         raise ScaffoldError(f"already there: {', '.join(there)}; choose another name or folder")
-    for path, text in written.items():
+    for path, text in {**written, **changed}.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
-    return list(written)
+    return Created(list(written), list(changed))
 
 
 def cls(name: str) -> str:

@@ -17,19 +17,23 @@ class WiringError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _List:
-    """``entries``: matches each entry there is, its key in the first group. ``key``: of a name."""
+    """``entries``: matches each entry there is, its key in the first group. ``key``: of a name.
+
+    ``others``: the same for entries a new one must not stand before.
+    """
 
     entries: re.Pattern[str]
     key: Callable[[str], str]
     new: Callable[[str, str], str]
+    others: re.Pattern[str] = re.compile("(?!)")
 
     def extended(self, text: str, name: str, title: str, path: Path) -> str:
         found, key = list(self.entries.finditer(text)), self.key(name)
         entry = self.new(name, title)
-        if key in {match[1] for match in found}:
+        if key in {match[1] for match in (*found, *self.others.finditer(text))}:
             return text
         if not found:
-            raise WiringError(f"{path} has no list of connectors; add by hand:\n{entry}")
+            raise WiringError(f"{path} has no list of connectors; add by hand:\n{entry.strip()}")
         # After the last that sorts before it: some lists begin with entries out of order.
         before = [match for match in found if match[1] < key]
         at = before[-1].end() if before else found[0].start()
@@ -73,6 +77,7 @@ _LISTS = {
             ),
             _service,
             _compose_service,
+            re.compile(r"^  connector-(\S+):", re.MULTILINE),  # the first is what the rest copies
         ),
         _List(re.compile(r"^  connector_(\w+): \{ file:.*\n", re.MULTILINE), str, _compose_secret),
     ],
@@ -86,9 +91,9 @@ _LISTS = {
     # import-linter's: which connectors may not know each other.
     Path("pyproject.toml"): [
         _List(
-            re.compile(rf'^  "{re.escape(_MODULE)}\.(\w+)",.*\n', re.MULTILINE),
+            re.compile(rf'(?:\n  | )"{re.escape(_MODULE)}\.(\w+)",'),
             str,
-            lambda name, _: f'  "{_MODULE}.{name}",\n',
+            lambda name, _: f'\n  "{_MODULE}.{name}",',
         )
     ],
 }

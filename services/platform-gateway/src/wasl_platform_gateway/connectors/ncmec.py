@@ -281,7 +281,7 @@ class NcmecConnector(Connector[NcmecConfig]):
             raise TransientError("a new report is gone already", reason=f"ncmec_{GONE}")
         return Receipt(reference=report)
 
-    async def withdraw(self, reference: str, reason: str) -> None:  # noqa: ARG002  no field for it
+    async def withdraw(self, reference: str, reason: str) -> None:  # no field for the reason
         said = await self._call("POST", "retract", _form({"id": reference}), _FORM)
         if said.code in (OK, RETRACTED):
             return

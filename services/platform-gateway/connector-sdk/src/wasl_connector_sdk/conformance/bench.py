@@ -34,7 +34,7 @@ from wasl_connector_sdk.contract import (
     SupportsReminders,
     SupportsWithdrawal,
 )
-from wasl_connector_sdk.errors import AmbiguousOutcome, TransientError, word
+from wasl_connector_sdk.errors import AmbiguousOutcome, ConnectorError, TransientError, word
 from wasl_connector_sdk.http import client
 from wasl_connector_sdk.models import CallbackRequest, Receipt, Reminder, Submission
 
@@ -161,9 +161,10 @@ class Bench:
 
     async def _sent(self, world: World, connector: AnyConnector, number: int) -> Receipt:
         """The receipt of a sample, where nothing is in its way."""
-        result = await outcome(world.send(connector, self._sample(number)))
+        given = self._sample(number)
+        result = await outcome(world.send(connector, given))
         if not known(result):
-            raise AssertionError(f"an undisturbed submission ended in {name_of(result)}")
+            raise AssertionError(f"an undisturbed submission {ended(result, given)}")
         return result
 
     def _categories(self) -> list[str]:
@@ -327,6 +328,18 @@ class Bench:
 
     def _without(self, forbidden: frozenset[str], instead: str) -> None:
         demand_none(guards.uses(self.connector, forbidden), instead)
+
+
+def ended(result: object, given: Submission) -> str:
+    """For messages: what a submission ended in, and why where that can be told."""
+    unmapped = isinstance(result, KeyError) and result.args == (given.category,)
+    if unmapped or getattr(result, "reason", "") == "category_not_accepted":
+        why = f": the manifest takes category {given.category} and the mapping does not"
+    elif isinstance(result, ConnectorError) and result.reason.startswith("http_4"):
+        why = ": the fake refuses what the mapping makes"
+    else:
+        why = ""
+    return f"ended in {name_of(result)}{why}"
 
 
 def worded(said: object) -> None:

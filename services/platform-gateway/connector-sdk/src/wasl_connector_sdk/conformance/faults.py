@@ -179,6 +179,8 @@ class Wire(httpx.AsyncBaseTransport):
         self.requests: list[httpx.Request] = []
         #: How many reports each request made.
         self.made: list[int] = []
+        #: What the partner answered to each; 0 while it has not.
+        self.statuses: list[int] = []
         self.endless: list[Endless] = []
         #: How many requests met the fault, and the number of the first since it was set.
         self.hits = 0
@@ -197,6 +199,7 @@ class Wire(httpx.AsyncBaseTransport):
         number = len(self.requests)
         self.requests.append(request)
         self.made.append(0)
+        self.statuses.append(0)
         for _ in range(number * 5 % 7):  # so that requests made together overtake each other
             await asyncio.sleep(0)
 
@@ -204,6 +207,7 @@ class Wire(httpx.AsyncBaseTransport):
             before = self._reports()
             answer = await self._partner.handle_async_request(request)
             self.made[number] += self._reports() - before
+            self.statuses[number] = answer.status_code
             return answer
 
         if self._fault is None or number < self._from:

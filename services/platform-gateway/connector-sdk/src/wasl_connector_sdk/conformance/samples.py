@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The request the kit sends, and the words in it that must be seen nowhere else."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
@@ -55,6 +55,22 @@ def sample(number: int, category: str, changes: Mapping[str, Any]) -> Submission
         "test": True,
     }
     return Submission.model_validate({**given, **changes})
+
+
+def extremes(given: Submission) -> Iterator[tuple[str, Submission]]:
+    """What the hub may send and partners rarely expect, by name; all else is as in the sample."""
+    location = given.location
+    longer = ("&q=" if "?" in location else "?q=") if "://" in location else ""
+    changes: dict[str, dict[str, Any]] = {
+        "an explanation of 20,000 characters": {"explanation": "شكوى " * 4000},
+        "no explanation": {"explanation": ""},
+        "a ground without text": {"ground": given.ground.model_copy(update={"text": ""})},
+        "the scope 'global'": {"scope": "global"},
+        "the scope of another country": {"scope": "FR"},
+        "a location of 2,000 characters": {"location": (location + longer).ljust(2000, "x")},
+    }
+    for name, change in changes.items():
+        yield name, given.model_copy(update=change)
 
 
 def canaries(submission: Submission, public: frozenset[str]) -> frozenset[str]:

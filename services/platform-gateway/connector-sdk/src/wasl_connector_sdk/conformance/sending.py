@@ -10,6 +10,7 @@ from wasl_connector_sdk.conformance.bench import (
     Bench,
     demand,
     demand_none,
+    ended,
     find_first,
     known,
     rule,
@@ -25,6 +26,7 @@ from wasl_connector_sdk.errors import (
     InvalidSubmission,
     PersonNeeded,
     SubmissionRefused,
+    TransientError,
 )
 from wasl_connector_sdk.models import EvidenceReference, Receipt
 
@@ -40,19 +42,45 @@ class SendingRules(Bench):
         """submit: each accepted category gives a Receipt and exactly one report."""
         for category in self._categories():
             async with self._world() as world, world.opened() as connector:
-                result = await outcome(world.send(connector, self._sample(1, category)))
+                given = self._sample(1, category)
+                result = await outcome(world.send(connector, given))
                 if self.by_hand:
                     demand(
                         isinstance(result, PersonNeeded) and result.packet.strip(),
-                        f"{category}: ended in {name_of(result)}, expected PersonNeeded",
+                        f"{category}: {ended(result, given)}, expected PersonNeeded",
                     )
                     continue
                 demand(
                     isinstance(result, Receipt),
-                    f"{category}: ended in {name_of(result)}, expected a Receipt",
+                    f"{category}: {ended(result, given)}; expected a Receipt",
                 )
                 demand(world.reports == 1, f"{category}: {world.reports} reports, expected 1")
                 worded(result)
+
+    @rule
+    async def test_extremes(self) -> None:
+        """extremes: what is long, empty or of another scope is made to fit, or refused unsent."""
+        broken, sample = [], self._sample(1)
+        async with self._world() as world, world.opened() as connector:
+            await outcome(world.send(connector, sample))
+            usual = {status for status in world.wire.statuses if status >= 400}
+        for name, given in samples.extremes(sample):
+            async with self._world() as world, world.opened() as connector:
+                result = await outcome(world.send(connector, given))
+                said = [s for s in world.wire.statuses if 400 <= s < 500 and s not in usual]
+                reports = world.reports
+            fine: tuple[type, ...] = (Receipt, InvalidSubmission, PersonNeeded)
+            if given.location != sample.location:  # another item, which nobody may know
+                fine += (SubmissionRefused, TransientError)
+            if said:
+                broken.append(f"{name}: the partner answers {said[0]}; cut or refuse it before")
+            elif isinstance(result, Receipt) and reports != 1:
+                broken.append(f"{name}: {reports} reports, expected 1")
+            elif not isinstance(result, fine):
+                broken.append(f"{name}: {ended(result, given)}")
+            elif not isinstance(result, Receipt) and reports:
+                broken.append(f"{name}: ended in {name_of(result)} and made a report")
+        demand_none(broken, "expected a Receipt, or InvalidSubmission with nothing sent")
 
     @rule
     async def test_same_key(self) -> None:

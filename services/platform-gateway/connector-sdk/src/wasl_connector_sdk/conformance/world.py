@@ -3,10 +3,12 @@
 
 import asyncio
 import logging
+import sysconfig
 import traceback
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 import httpx
@@ -165,4 +167,26 @@ def texts(error: BaseException) -> str:
 
 
 def name_of(result: object) -> str:
-    return type(result).__name__ if isinstance(result, Exception | Receipt) else repr(result)
+    """For messages: an error by its type and reason, or by the line that raised it; no text."""
+    kind = type(result).__name__
+    if isinstance(result, ConnectorError):
+        return f"{kind} ({result.reason})"
+    if isinstance(result, Exception):
+        return f"{kind}{_raised(result)}"
+    return kind if isinstance(result, Receipt) else repr(result)
+
+
+_LIBRARIES = (
+    str(Path(__file__).parents[1]),
+    *{sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")},
+)
+
+
+def _raised(error: Exception) -> str:
+    """The last line of the connector's own, or of the fake's, on the way to an error."""
+    ours = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not frame.filename.startswith(_LIBRARIES)
+    ]
+    return f" at {Path(ours[-1].filename).name}:{ours[-1].lineno}" if ours else ""

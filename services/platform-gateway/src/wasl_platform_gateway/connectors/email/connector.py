@@ -169,7 +169,7 @@ class EmailConnector(Connector[EmailConfig]):
             letter, self._to(address, test=test), token, key, self._thread(key, token)
         )
 
-    async def correct(self, reference: str, submission: Submission) -> None:  # noqa: ARG002
+    async def correct(self, reference: str, submission: Submission) -> None:
         """In the thread of the request, which is known by its key; each revision has its own
         Message-ID.
         """

@@ -31,9 +31,7 @@ from wasl_platform_gateway.calling import Called, Calls, Step
 from wasl_platform_gateway.domain import ledger
 from wasl_platform_gateway.domain.lane import Sign
 from wasl_platform_gateway.domain.ledger import WAITING, Dispatch, Errand, Plan, Said
-from wasl_platform_gateway.metrics import (
-    record_errand,
-)
+from wasl_platform_gateway.metrics import record_errand
 from wasl_platform_gateway.repository import LEDGER
 from wasl_platform_gateway.wording import Wording
 
@@ -64,7 +62,7 @@ class Following:
             return False
         connector = await self._door.connector()
         settled: list[Called] = []
-        due: list[tuple[Doc, Errand | None]] = []
+        due: list[tuple[Doc, Dispatch, Errand | None]] = []
         for doc in docs:
             row = LEDGER.decode(doc)
             errand = ledger.errand_of(row, now) if limit else None
@@ -73,15 +71,16 @@ class Following:
             elif errand is not None and not (row.reference and _can(connector, errand)):
                 settled.append(self._to_person(doc, errand))
             elif errand is not None or (limit and self._asks(row, now)):
-                due.append((doc, errand))
+                due.append((doc, row, errand))
             else:
                 settled.append(Called(doc, self._asked))
         granted, lane = await self._calls.reserve(partner, len(due))
-        settled += [Called(doc, ledger.released) for doc, _ in due[granted:]]
-        errands = {doc["_id"]: errand for doc, errand in due[:granted] if errand is not None}
-        asks = [doc for doc, errand in due[:granted] if errand is None]
-        told = await self._wording.open([doc for doc, errand in due[:granted] if errand], settled)
-        remind = [doc for doc, _ in told if errands[doc["_id"]] is Errand.REMIND]
+        settled += [Called(doc, ledger.released) for doc, _, _ in due[granted:]]
+        asks = [doc for doc, _, errand in due[:granted] if errand is None]
+        errands = {d["_id"]: (row, e) for d, row, e in due[:granted] if e is not None}
+        opened = [(doc, row) for doc, row, errand in due[:granted] if errand is not None]
+        told = await self._wording.open(opened, settled)
+        remind = [doc for doc, _ in told if errands[doc["_id"]][1] is Errand.REMIND]
         marked = await self._calls.apply(
             [
                 *((x.doc, x.step) for x in settled),
@@ -94,7 +93,8 @@ class Following:
         calls = [(doc, self._asker(doc)) for doc in asks]
         for doc, submission in told:
             held = marked.get(doc["_id"], doc)
-            calls.append((held, self._teller(held, errands[doc["_id"]], submission)))
+            row, errand = errands[doc["_id"]]
+            calls.append((held, self._teller(held, row, errand, submission)))
         await self._calls.call_all(calls, lane, token)
         return True
 
@@ -105,10 +105,9 @@ class Following:
         return row.poll_at is not None and row.poll_at <= now < row.no_reply_at
 
     def _teller(
-        self, doc: Doc, errand: Errand, submission: Submission
+        self, doc: Doc, row: Dispatch, errand: Errand, submission: Submission
     ) -> Callable[[], Awaitable[Called]]:
         """Tells a partner more about a request it has."""
-        row = LEDGER.decode(doc)
 
         async def tell() -> Called:
             try:
@@ -155,8 +154,7 @@ class Following:
     def _to_person(self, doc: Doc, errand: Errand, packet: str | None = None) -> Called:
         def step(row: Dispatch) -> list[Dispatch]:
             now = self._hub.clock.now()
-            steps = ledger.handed(row, errand, now, packet=packet, plan=self._plan)
-            return [*steps[:-1], *ledger.released(steps[-1])]
+            return ledger.let_go(ledger.handed(row, errand, now, packet=packet, plan=self._plan))
 
         self._count(errand, "person")
         return Called(doc, step)
@@ -203,7 +201,7 @@ class Following:
             steps = ledger.answered(row, Said(outcome.value, reason), now, self._plan)
             if not steps:
                 return self._asked(row)
-            return [*steps[:-1], *ledger.released(steps[-1])]
+            return ledger.let_go(steps)
 
         return step
 

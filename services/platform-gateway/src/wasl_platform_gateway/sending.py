@@ -85,25 +85,23 @@ class Sending:
         work = [Called(doc, ledger.released) for doc in docs[granted:]]
         ready = await self._prepare(docs[:granted], work)
         now = self._hub.clock.now()
-        marks = {doc["_id"]: doc for doc, _ in ready}
         marked = await self._calls.apply(
             [
                 *((w.doc, w.step) for w in work),
-                *((doc, lambda row: ledger.marked(row, now)) for doc in marks.values()),
+                *((doc, lambda row: ledger.marked(row, now)) for doc, _ in ready),
             ],
             token,
         )
         calls = [(marked[doc["_id"]], s) for doc, s in ready if doc["_id"] in marked]
-        together = self._grouped(calls)
         if not granted:
             return True  # nothing was reserved, so there is nothing to give back
-        state = lane
+        together = self._grouped(calls)
         await self._calls.call_all(
             [
                 (doc, self._caller(doc, submission, token, together.get(doc["_id"])))
                 for doc, submission in calls
             ],
-            state,
+            lane,
             token,
         )
         return True
@@ -114,9 +112,10 @@ class Sending:
         """What each row would send. A row that cannot be sent goes to ``settled``."""
         sendable = []
         for doc in docs:
-            stop = self._unsendable(LEDGER.decode(doc))
+            row = LEDGER.decode(doc)
+            stop = self._unsendable(row)
             if stop is None:
-                sendable.append(doc)
+                sendable.append((doc, row))
             else:
                 settled.append(Called(doc, stop))
         return await self._wording.open(sendable, settled)
@@ -280,7 +279,6 @@ class _Together:
         self._door = door
         self._submissions = submissions
         self._sent: asyncio.Task[Sequence[Receipt]] | None = None
-
         self._heard = False
 
     async def receipt(self, connector: SupportsGroups, submission: Submission) -> Receipt | None:

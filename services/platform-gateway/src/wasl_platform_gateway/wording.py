@@ -17,7 +17,6 @@ from wasl_schemas.events.dispatch_requested_v1 import DispatchItem
 from wasl_platform_gateway.calling import Called, Hub
 from wasl_platform_gateway.domain import ledger
 from wasl_platform_gateway.domain.ledger import Dispatch
-from wasl_platform_gateway.repository import LEDGER
 
 ITEM: TypeAdapter[DispatchItem] = TypeAdapter(DispatchItem)
 ITEM_FIELD, PACKET_FIELD = "case.item", "dispatch.packet"
@@ -32,11 +31,10 @@ class Wording:
         self._test = test
 
     async def open(
-        self, docs: Sequence[Doc], settled: list[Called]
+        self, rows: Sequence[tuple[Doc, Dispatch]], settled: list[Called]
     ) -> list[tuple[Doc, Submission]]:
         """The rows in the words a partner reads; one that cannot be read goes to ``settled``."""
         reader = self._hub.unit()
-        rows = [(doc, LEDGER.decode(doc)) for doc in docs]
         await reader.keys.load(key_of(row.item) for _, row in rows)
         ready = []
         for doc, row in rows:

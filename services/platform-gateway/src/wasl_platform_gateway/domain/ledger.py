@@ -248,6 +248,11 @@ def released(row: Dispatch) -> list[Dispatch]:
     return [row.but(**_FREE)]
 
 
+def let_go(steps: Sequence[Dispatch]) -> list[Dispatch]:
+    """The same way on, and the lease is given back at its end."""
+    return [*steps[:-1], *released(steps[-1])]
+
+
 def _waiting(row: Dispatch, now: datetime, plan: Plan) -> Dispatch:
     """The row with the due-dates of one that waits for its partner from now on."""
     no_reply_at = plan.no_reply(row.severity, now)
@@ -423,7 +428,7 @@ def errand_later(
 ) -> list[Dispatch]:
     """The partner could not be told; try again on the plan's schedule, then ask a person."""
     if last_try(row, errand, plan):
-        return [r.but(**_FREE) for r in handed(row, errand, now, plan=plan)]
+        return let_go(handed(row, errand, now, plan=plan))
     wait = max(plan.retry_seconds[row.errands], retry_after or 0)
     later = now + timedelta(seconds=wait)
     row = row.but(errands=row.errands + 1, reminding_since=None, **_FREE)

@@ -76,6 +76,19 @@ test-partners: setup ## Connectors on partners' real servers; skips, with the re
 	$(BIN)/python tests/partners/install.py $(if $(REQUIRE),--require $(REQUIRE))
 	$(BIN)/pytest -rs tests/partners
 
+.PHONY: test-browser
+test-browser: setup .wasl/npm/package-lock.json ## The portal in Chromium: ar and fr, phone and desktop, with and without script; REQUIRE=1 skips nothing
+	$(if $(REQUIRE),WASL_BROWSER_REQUIRED=1) $(BIN)/pytest -rs tests/browser
+
+.PHONY: screenshots
+screenshots: setup .wasl/npm/package-lock.json ## A picture of every page in every state, in .wasl/screenshots
+	WASL_SCREENSHOTS=.wasl/screenshots $(BIN)/pytest tests/browser/test_accessibility.py -k axe
+
+.wasl/npm/package-lock.json: tests/browser/package.json tests/browser/package-lock.json
+	@mkdir -p $(@D)
+	@if command -v npm >/dev/null; then cp $^ $(@D) && npm ci --prefix $(@D) --ignore-scripts --no-audit --no-fund --loglevel=error; \
+	else echo "npm is missing: the tests with axe-core skip"; fi
+
 .PHONY: bench
 bench: setup ## Measure the chain against the raw limit and the naive chain
 	$(BIN)/python tests/bench/run.py
@@ -108,6 +121,10 @@ fix: setup ## Let ruff repair what it can, and say what it cannot
 schemas: setup ## Write the generated schemas and documents again
 	$(BIN)/python -m wasl_schemas.generate
 	$(BIN)/python -m wasl_local.reference
+
+.PHONY: texts
+texts: setup ## What the portal's languages still lack, ready to be translated
+	@$(BIN)/python tests/support/texts.py
 
 .PHONY: new-connector
 new-connector: setup ## A connector that works, to change: NAME=acme [TITLE="Acme Desk"] [EXTERNAL=dir]

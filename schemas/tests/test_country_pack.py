@@ -119,6 +119,42 @@ def test_unverified_numbers_are_kept_and_not_shown(ma: CountryPack) -> None:
     assert ma.contact("emc_helpline").tel == "tel:+212624405889"
 
 
+def test_the_portal_promises_nothing_nobody_has_set(ma: CountryPack) -> None:
+    portal = ma.portal
+    assert portal.authorisation is None
+    assert portal.staffed == ()
+    assert "Not yet named" in ma.words(portal.controller, "en")
+    assert portal.quick_category == "csam"
+    assert {ma.deadlines[d].span for d in (portal.feedback_first, portal.feedback_answer) if d} == {
+        Span(days=15),
+        Span(days=60),
+    }
+
+
+def test_own_images_are_helped_without_being_sent(ma: CountryPack) -> None:
+    assert set(ma.portal.own_image) == {"intimate_image_abuse", "sextortion"}
+    assert [ma.contact(c).link for c in ma.portal.own_image_help] == [
+        "https://stopncii.org",
+        "https://takeitdown.ncmec.org",
+    ]
+
+
+def test_every_category_has_an_everyday_example(ma: CountryPack) -> None:
+    for category in ma.categories.values():
+        for tag in ("ar", "fr", "en"):
+            line = category.examples[tag]
+            assert line, (category.id, tag)
+            assert "\n" not in line, (category.id, tag)
+            assert len(line) <= 90, (category.id, tag)
+
+
+def test_a_pack_may_come_without_a_portal(tmp_path: Path) -> None:
+    pack = Path(shutil.copytree(PACKS / "example", tmp_path / "pack"))
+    (pack / "portal.toml").unlink()
+    portal = load_country_pack(pack).portal
+    assert (portal.exits, portal.routes, portal.campaigns) == ({}, (), ())
+
+
 def test_a_draft_law_is_listed_and_is_no_ground(ma: CountryPack) -> None:
     draft = Ground(kind=GroundKind.LAW, ref="ma.draft-platform-law")
     assert ma.law(draft.ref).in_force is False

@@ -276,6 +276,35 @@ BROKEN: list[tuple[str, Change, str, str]] = [
         "notices[what-we-do].paragraphs[0].ar",
         "words",
     ),
+    (
+        "taxonomy",
+        put("categories.0.examples", {"en": "x"}),
+        "categories[scam].examples.ar",
+        "words",
+    ),
+    ("portal", put("quick_category", "scan"), "portal.json: quick_category", "'scam'"),
+    ("portal", put("own_image", ["scan"]), "portal.json: own_image", "a category"),
+    ("portal", put("own_image_help", ["old_line"]), "own_image_help", "that is shown"),
+    ("portal", put("own_image_help", []), "portal.json: own_image_help", "takes fingerprints"),
+    ("portal", put("routes.0.contact", "old_line"), "routes[old_line].contact", "that is shown"),
+    ("portal", put("routes.0.about.ar", ""), "routes[consumers].about.ar", "words"),
+    ("portal", again("routes"), "portal.json: routes[consumers]", "expected one entry"),
+    ("portal", put("rights_law", "xx.code.9"), "portal.json: rights_law", "a law in force"),
+    ("portal", put("feedback_answer", "anser"), "feedback_answer", "did you mean 'answer'"),
+    ("portal", put("feedback_first", "answer_"), "feedback_first", "a deadline of clocks"),
+    ("portal", put("exits.ar", ...), "portal.json: exits.ar", "neutral page"),
+    ("portal", put("exits.de", "https://de.example"), "portal.json: exits", "a language"),
+    ("portal", put("exits.ar", "http://ar.example"), "portal.json: exits", "pattern"),
+    ("portal", put("controller.ar", ...), "portal.json: controller.ar", "words"),
+    ("portal", put("staffed.0.channel", "fax"), "staffed[0].channel", "a known channel"),
+    ("portal", put("staffed.0.title.ar", ...), "staffed[chat].title.ar", "words"),
+    ("portal", put("staffed.0.note.ar", ...), "staffed[chat].note.ar", "words"),
+    ("portal", put("staffed.0.hours.0.closes", "09:00"), "staffed[0].hours[0]", "earlier"),
+    ("portal", again("staffed"), "portal.json: staffed[chat]", "expected one entry"),
+    ("portal", put("campaigns.0.title.ar", ...), "campaigns[posters].title.ar", "words"),
+    ("portal", put("campaigns.0.id", "other"), "campaigns[other].id", "expected another id"),
+    ("portal", again("campaigns"), "campaigns[posters].id", "used once"),
+    ("portal", put("statistics", "figures"), "portal.json: statistics", "pattern"),
     ("texts/en", put("status_removed", ...), "texts/en.json: status_removed", "expected a text"),
     (
         "texts/ar",
@@ -345,6 +374,14 @@ def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
 def test_a_missing_directory_says_what_was_expected(tmp_path: Path) -> None:
     with pytest.raises(CountryPackError, match="expected a directory with pack"):
         load_country_pack(tmp_path / "nowhere")
+
+
+def test_a_deadline_of_feedback_has_a_length(tmp_path: Path) -> None:
+    pack = copy_of_example(tmp_path)
+    change(pack, "clocks", put("deadlines.0.span", ...))
+    with pytest.raises(CountryPackError) as caught:
+        load_country_pack(pack)
+    assert [p for p in caught.value.problems if "feedback_answer: expected a deadline with" in p]
 
 
 def test_a_post_category_needs_a_confirmed_automatic_rule(tmp_path: Path) -> None:

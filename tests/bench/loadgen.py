@@ -14,7 +14,7 @@ async def main(port: int, count: int, connections: int) -> None:
     bodies = []
     for r in reports(count, seed=11):
         body = json.dumps(
-            {"channel": "web", "language": r.language, "category": "csam", "locations": [r.url],
+            {"language": r.language, "category": "csam", "locations": [r.url],
              "narrative": r.text}, ensure_ascii=False,
         ).encode()  # fmt: skip
         head = (

@@ -20,7 +20,7 @@ from kit import until
 
 #: What each kind of report says and which partners the country pack sends it to by itself.
 KINDS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
-    "hotline": ({"category": "csam", "channel": "web"}, ("iwf",)),
+    "hotline": ({"category": "csam"}, ("iwf",)),
     "partner": ({"category": "phishing_malware", "channel": "partner"}, ("macert", "hosting-desk")),
 }
 #: A client tries for so long (seconds).
@@ -101,6 +101,8 @@ class Load:
         if contact:
             body["contact"] = {"channel": "email", "address": contact, "safe": True}
         headers = {"idempotency-key": str(uuid.uuid4())}
+        if "channel" in body:
+            headers["x-api-key"] = self.hub.api_key
         async with asyncio.timeout(PATIENCE):
             while True:
                 pause = 0.1

@@ -69,7 +69,7 @@ class Oracle:
         return cls(hub, _Before(ids, seen, dead, len(hub.mails())))
 
     def report_id(self, sent: Sent) -> str:
-        return receipt.report_id(self._receipts, receipt.normalise(sent.receipt))
+        return receipt.report_id(self._receipts, receipt.read(sent.receipt))
 
     def case_id(self, item: str) -> str:
         key = self._keys.item(item).key
@@ -116,6 +116,15 @@ class Oracle:
             counts = Counter(s["status"] for s in shown.values())
             raise AssertionError(f"not settled after {timeout:.0f} s: {dict(counts)}") from None
         return shown
+
+    async def _drained(self, timeout: float) -> None:
+        """Wait for intake's spool: until it is drained nobody can follow what is in it."""
+        folder = self.hub.folder / "intake-spool"
+
+        async def empty() -> bool:
+            return not list(folder.glob("*.spool"))
+
+        await until(empty, timeout)
 
     async def _answered(self, timeout: float) -> None:
         """Wait for every partner: a callback that met a dead process comes again, later each time."""
@@ -168,6 +177,7 @@ class Oracle:
         ``resent_mail``: a mail may arrive twice under one Message-ID. ``log_complete``: False when the
         broker lost records, from which the causes of mail are known.
         """
+        await self._drained(timeout)
         await self.settled(load.sent, timeout)
         await self._answered(timeout)
         await self.quiet(timeout)

@@ -530,6 +530,60 @@ class Notice(Model):
     paragraphs: tuple[Words, ...] = Field(min_length=1)
 
 
+class StaffedHours(Model):
+    """When people answer on one channel. ``hours`` empty: at any hour."""
+
+    channel: KnownChannel
+    title: Words
+    hours: tuple[ContactHours, ...] = ()
+    note: Words = Field(default_factory=dict)
+
+
+class OtherRoute(Model):
+    """A contact that is the right door for something this hub does not do, or not alone."""
+
+    contact: Slug
+    about: Words
+
+
+#: What visits of unknown campaigns are counted as; no campaign may have this id.
+OTHER_CAMPAIGN = "other"
+
+
+class Campaign(Model):
+    """A poster, a school, a site that links here; its visits and reports are counted."""
+
+    id: Slug
+    title: Words
+
+
+class Portal(Model):
+    """What the reporters' pages say about this deployment, and where they lead."""
+
+    #: Neutral, well-known pages a person may be looking at: where the quick exit goes.
+    exits: dict[LanguageTag, Link] = Field(default_factory=dict)
+    #: The category of the short path: a link, and send.
+    quick_category: Slug | None = None
+    #: Categories in which the reporter may own the image: fingerprints are made on the device.
+    own_image: tuple[Slug, ...] = ()
+    #: Contacts that match fingerprints with platforms, for adults and for minors.
+    own_image_help: tuple[Slug, ...] = ()
+    controller: Words = Field(default_factory=dict)
+    #: Number of the authorisation or declaration; None until it is granted, and the page says so.
+    authorisation: str | None = None
+    #: Where rights are exercised: an address or a page.
+    rights_contact: str = ""
+    #: The law that grants them.
+    rights_law: Slug | None = None
+    staffed: tuple[StaffedHours, ...] = ()
+    routes: tuple[OtherRoute, ...] = ()
+    statistics: Link | None = None
+    #: Legal clocks of feedback about the hub itself, ids of ``clocks.deadlines``.
+    feedback_first: Slug | None = None
+    feedback_answer: Slug | None = None
+    campaigns: tuple[Campaign, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
     """Who is told about an item of one category on one service."""
@@ -570,9 +624,11 @@ class CountryPack:
         notices: Iterable[Notice],
         texts: Mapping[str, Mapping[str, Text]],
         hosting: Hosting | None = None,
+        portal: Portal | None = None,
     ) -> None:
         self.info, self.taxonomy, self.clocks = info, taxonomy, clocks
         self.hosting = hosting or Hosting()
+        self.portal = portal or Portal()
         self.platforms, self.routing, self.texts = platforms, routing, texts
         self.groups: Mapping[str, Group] = {g.id: g for g in taxonomy.groups}
         self.categories: Mapping[str, Category] = {c.id: c for c in taxonomy.categories}

@@ -18,6 +18,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from wasl_schemas.base import Model
 from wasl_schemas.country_pack import (
+    OTHER_CAMPAIGN,
     PLACEHOLDER,
     AdviceCard,
     Authority,
@@ -35,6 +36,7 @@ from wasl_schemas.country_pack import (
     PackInfo,
     Partner,
     PartnerKind,
+    Portal,
     RoutingFile,
     TermsRef,
     Text,
@@ -85,9 +87,10 @@ _SECTIONS: Mapping[str, type[BaseModel]] = {
     "advice": _Advice,
     "notices": _Notices,
     "hosting": Hosting,
+    "portal": Portal,
 }
 #: Sections a pack may leave out.
-_OPTIONAL = {"hosting": Hosting()}
+_OPTIONAL = {"hosting": Hosting(), "portal": Portal()}
 
 #: What the services say to reporters; every complete language has each of these.
 REQUIRED_TEXTS: tuple[str, ...] = (
@@ -135,6 +138,7 @@ def load(path: Path) -> CountryPack:
         advice=of("advice", _Advice).cards,
         notices=of("notices", _Notices).notices,
         hosting=of("hosting", Hosting),
+        portal=of("portal", Portal),
         texts=texts,
     )
     checks.run()
@@ -261,6 +265,7 @@ class _Checks:
         advice: tuple[AdviceCard, ...],
         notices: tuple[Notice, ...],
         hosting: Hosting,
+        portal: Portal,
         texts: Mapping[str, Mapping[str, Text]],
     ) -> None:
         self.problems: list[str] = []
@@ -269,6 +274,7 @@ class _Checks:
         self.platforms, self.partners, self.authorities = platforms, partners, authorities
         self.routing, self.contacts, self.advice = routing, contacts, advice
         self.notices, self.hosting, self.texts = notices, hosting, texts
+        self.portal = portal
         self.languages = {x.tag: x for x in info.languages}
         self.complete = [x.tag for x in info.languages if x.complete]
         self.categories = {c.id: c for c in taxonomy.categories}
@@ -287,6 +293,7 @@ class _Checks:
             advice=self.advice,
             notices=self.notices,
             hosting=self.hosting,
+            portal=self.portal,
             texts=self.texts,
         )
 
@@ -303,6 +310,7 @@ class _Checks:
         self._partners()
         self._routing()
         self._advice()
+        self._portal()
         self._words()
         self._texts()
 
@@ -334,6 +342,7 @@ class _Checks:
             ("contacts", "contacts"): self.contacts,
             ("advice", "cards"): self.advice,
             ("notices", "notices"): self.notices,
+            ("portal", "campaigns"): self.portal.campaigns,
         }
         for (section, name), entries in lists.items():
             for one, count in Counter(e.id for e in entries).items():
@@ -591,13 +600,62 @@ class _Checks:
                 "advice", f"{place}.contacts", a.contacts, contacts, "a contact that is shown"
             )
 
+    def _portal(self) -> None:
+        portal, shown = self.portal, [c.id for c in self.contacts if c.shown]
+        deadlines = {d.id: d for d in self.clocks.deadlines}
+
+        def refer(field: str, ids: Iterable[str | None], known: Iterable[str], what: str) -> None:
+            self._refer("portal", field, [i for i in ids if i is not None], known, what)
+
+        refer("quick_category", [portal.quick_category], self.categories, "a category")
+        refer("own_image", portal.own_image, self.categories, "a category")
+        refer("own_image_help", portal.own_image_help, shown, "a contact that is shown")
+        if portal.own_image and not portal.own_image_help:
+            self.say("portal", "own_image_help", "expected a contact that takes fingerprints")
+        laws = [x.id for x in self.legal.laws if x.in_force]
+        refer("rights_law", [portal.rights_law], laws, "a law in force")
+        for field in ("feedback_first", "feedback_answer"):
+            named = getattr(portal, field)
+            refer(field, [named], deadlines, "a deadline of clocks")
+            if named in deadlines and deadlines[named].span is None:
+                self.say("portal", field, f"expected a deadline with a span, '{named}' has none")
+        for r in portal.routes:
+            refer(f"routes[{r.contact}].contact", [r.contact], shown, "a contact that is shown")
+        for name, entries in (
+            ("routes", [r.contact for r in portal.routes]),
+            ("staffed", [s.channel.value for s in portal.staffed]),
+        ):
+            for one, count in Counter(entries).items():
+                if count > 1:
+                    self.say("portal", f"{name}[{one}]", "expected one entry, there are several")
+        if any(c.id == OTHER_CAMPAIGN for c in portal.campaigns):
+            self.say(
+                "portal",
+                f"campaigns[{OTHER_CAMPAIGN}].id",
+                f"expected another id; '{OTHER_CAMPAIGN}' counts visits of unknown campaigns",
+            )
+        refer("exits", portal.exits, self.languages, "a language")
+        for tag in self.complete if "portal" in self.files else ():
+            if tag not in portal.exits:
+                self.say("portal", f"exits.{tag}", "expected a neutral page for the quick exit")
+
     def _labels(self) -> Iterator[tuple[str, str, Words]]:
         yield "pack", "title", self.info.title
+        if self.portal.controller:
+            yield "portal", "controller", self.portal.controller
+        for r in self.portal.routes:
+            yield "portal", f"routes[{r.contact}].about", r.about
+        for s in self.portal.staffed:
+            yield "portal", f"staffed[{s.channel.value}].title", s.title
+            if s.note:
+                yield "portal", f"staffed[{s.channel.value}].note", s.note
         for g in self.taxonomy.groups:
             yield "taxonomy", f"groups[{g.id}].label", g.label
         for c in self.taxonomy.categories:
             yield "taxonomy", f"categories[{c.id}].label", c.label
             yield "taxonomy", f"categories[{c.id}].definition", c.definition
+            if c.examples:
+                yield "taxonomy", f"categories[{c.id}].examples", c.examples
         titled: Mapping[tuple[str, str], Iterable[Any]] = {
             ("legal", "laws"): self.legal.laws,
             ("legal", "terms"): self.legal.terms,
@@ -608,6 +666,7 @@ class _Checks:
             ("contacts", "contacts"): self.contacts,
             ("advice", "cards"): self.advice,
             ("notices", "notices"): self.notices,
+            ("portal", "campaigns"): self.portal.campaigns,
         }
         for (section, name), entries in titled.items():
             for e in entries:

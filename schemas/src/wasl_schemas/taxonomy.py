@@ -6,7 +6,7 @@ severities and the modifiers are data of the country pack. Severity is a pure fu
 and signals, and tells which modifiers moved it, so that an analyst can read why.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Literal
@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from wasl_schemas.base import LanguageTag, Model, Slug
-from wasl_schemas.events.common import Severity
+from wasl_schemas.events.common import Risk, Severity
 
 #: The same words in several languages. ``None`` marks a translation that is still missing.
 Words = dict[LanguageTag, str | None]
@@ -50,6 +50,7 @@ class Signal(StrEnum):
     UNDER_13 = "under_13"
     IMMEDIATE_DANGER = "immediate_danger"
     EVENT_WITHIN_72H = "event_within_72h"
+    THREATENED = "threatened"
     ADDRESS_PUBLISHED = "address_published"
     SELF_HARM_IN_TEXT = "self_harm_in_text"
     MANY_REPORTERS = "many_reporters"
@@ -62,16 +63,23 @@ class Signal(StrEnum):
 
 
 def signals_from_answers(
-    danger_now: bool | None, under_18: bool | None, under_13: bool | None
+    danger_now: bool | None,
+    under_18: bool | None,
+    under_13: bool | None,
+    risk: Iterable[Risk] = (),
 ) -> frozenset[Signal]:
     """The signals a reporter's own answers carry. Under 13 is also under 18."""
     found = set[Signal]()
-    if danger_now:
+    if danger_now or Risk.MEETING_PLANNED in risk:
         found.add(Signal.IMMEDIATE_DANGER)
     if under_18 or under_13:
         found.add(Signal.MINOR_VICTIM)
     if under_13:
         found.add(Signal.UNDER_13)
+    if Risk.THREATENED in risk:
+        found.add(Signal.THREATENED)
+    if Risk.SELF_HARM in risk:
+        found.add(Signal.SELF_HARM_IN_TEXT)
     return frozenset(found)
 
 
@@ -160,6 +168,8 @@ class Category(Model):
     group: Slug
     label: Words
     definition: Words
+    #: What people call it: short everyday examples, for the form.
+    examples: Words = Field(default_factory=dict)
     base_severity: Severity
     four_eyes: FourEyes
     expression_safeguard: Safeguard

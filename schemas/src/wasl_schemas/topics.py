@@ -21,6 +21,7 @@ from wasl_schemas.events.referral_requested_v1 import ReferralRequestedV1
 from wasl_schemas.events.referral_updated_v1 import ReferralUpdatedV1
 from wasl_schemas.events.report_submitted_v1 import ReportSubmittedV1
 from wasl_schemas.events.report_withdrawn_v1 import ReportWithdrawnV1
+from wasl_schemas.events.reporter_contact_changed_v1 import ReporterContactChangedV1
 from wasl_schemas.events.reporter_message_sent_v1 import ReporterMessageSentV1
 from wasl_schemas.events.staff_message_sent_v1 import StaffMessageSentV1
 from wasl_schemas.sensitivity import Sensitivity
@@ -88,6 +89,11 @@ REPORT_WITHDRAWN_V1 = TopicSpec(
     ("intake",), ("triage", "notify"), _I,
     "The holder of the receipt took the report back.",
 )  # fmt: skip
+REPORTER_CONTACT_CHANGED_V1 = TopicSpec(
+    "wasl.reporter-contact.changed.v1", ReporterContactChangedV1, "report_id",
+    ("intake",), ("notify",), _P,
+    "The reporter changed how we may write to them, or no longer wants it.",
+)  # fmt: skip
 REPORTER_MESSAGE_SENT_V1 = TopicSpec(
     "wasl.reporter-message.sent.v1", ReporterMessageSentV1, "report_id",
     ("intake",), ("triage",), _P,
@@ -131,9 +137,10 @@ NOTIFICATION_UPDATED_V1 = TopicSpec(
 )  # fmt: skip
 
 SHARED: tuple[TopicSpec[EventData], ...] = (
-    REPORT_SUBMITTED_V1, REPORT_WITHDRAWN_V1, REPORTER_MESSAGE_SENT_V1, STAFF_MESSAGE_SENT_V1,
-    CASE_OPENED_V1, CASE_UPDATED_V1, DISPATCH_UPDATED_V1, ITEM_OBSERVED_V1, REFERRAL_REQUESTED_V1,
-    REFERRAL_UPDATED_V1, NOTIFICATION_UPDATED_V1,
+    REPORT_SUBMITTED_V1, REPORT_WITHDRAWN_V1, REPORTER_CONTACT_CHANGED_V1,
+    REPORTER_MESSAGE_SENT_V1, STAFF_MESSAGE_SENT_V1, CASE_OPENED_V1, CASE_UPDATED_V1,
+    DISPATCH_UPDATED_V1, ITEM_OBSERVED_V1, REFERRAL_REQUESTED_V1, REFERRAL_UPDATED_V1,
+    NOTIFICATION_UPDATED_V1,
 )  # type: ignore[assignment]  # fmt: skip  # each spec is invariant in its own data type
 
 #: Connectors shipped with the hub; a deployment adds its own with WASL_CONNECTORS.

@@ -6,7 +6,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from wasl_chassis.failures import KeyDestroyed
+from wasl_chassis.failures import KeyDestroyed, Permanent
+from wasl_intake.domain import receipt
 from wasl_schemas import topics
 from wasl_schemas.events.case_opened_v1 import CaseOpenedV1
 from wasl_schemas.events.case_updated_v1 import CaseChange, CaseUpdatedV1
@@ -300,10 +301,44 @@ async def test_texts_whose_key_is_gone_are_shown_as_erased(portal: Any) -> None:
     assert portal.hub.metrics.value("wasl_intake_erased_reads_total") == 1
 
 
+async def test_the_thread_opens_with_the_receipts_own_key_only(portal: Any) -> None:
+    """A mistake that reads another's documents opens nothing, and says so instead of hiding it."""
+    mine, others = await portal.send(), await portal.send()
+    await portal.write(mine, "hello")
+    await portal.write(others, "a secret")
+    docs = portal.hub.store.docs
+    for message in docs["messages"].values():
+        message["report_id"] = portal.report_id(mine)  # a thread of two people's messages
+    with pytest.raises(Permanent) as failure:
+        await portal.handlers.follow(mine)
+    assert failure.value.reason == "holder_wrong"
+    answer = await portal.follow(mine)
+    assert answer.status_code == 500
+    assert "a secret" not in answer.text
+
+
+async def test_a_stolen_id_and_all_the_stores_do_not_yield_the_holders_key(portal: Any) -> None:
+    """The master key opens every text, for staff; the reporter's way to it is only the receipt."""
+    code = receipt.read(await portal.send())
+    doc = portal.hub.store.docs["keys"][portal.report_id(code)]
+    assert doc["held"].startswith("h.")
+    assert doc["wrapped"].partition(".")[2] != doc["held"].partition(".")[2]
+    await portal.write(code, "hello")
+    (message,) = portal.hub.store.docs["messages"].values()
+    key = portal.handlers._open_key
+    for wrong in (code[::-1], portal.report_id(code), "", receipt.new()):
+        with pytest.raises(Permanent):
+            await portal.hub.unit().keys.open_with(
+                receipt.holder(key, wrong), message["body"], "report.message"
+            )
+    opened = portal.hub.unit().keys.open_with(
+        receipt.holder(key, code), message["body"], "report.message"
+    )
+    assert await opened == "hello"
+
+
 @pytest.mark.parametrize("action", ["withdraw", "write"])
 async def test_strangers_can_do_nothing(portal: Any, action: str) -> None:
-    from wasl_intake.domain import receipt
-
     code = receipt.grouped(receipt.new())
     answer = await (portal.withdraw(code) if action == "withdraw" else portal.write(code, "hello"))
     assert answer.status_code == 404

@@ -107,7 +107,9 @@ class Door:
 async def door(portal: Any) -> Any:
     hub, pack = portal.hub, portal.handlers._pack
     made = PeerDoor(Peering(hub, pack, pepper=PEPPER), parse_peers(_peers()), hub, limit=BODY_LIMIT)
-    app = bootstrap.compose(portal.handlers, pack, hub.metrics, body_limit=BODY_LIMIT, peers=made)
+    app = bootstrap.compose(
+        portal.handlers, pack, hub.metrics, pepper=PEPPER, body_limit=BODY_LIMIT, peers=made
+    )
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://hub.test") as client:
         yield Door(client, hub, portal)

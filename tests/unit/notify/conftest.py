@@ -35,6 +35,7 @@ from wasl_schemas.events.common import Channel, SealedContact, Severity
 from wasl_schemas.events.dispatch_updated_v1 import DispatchUpdatedV1
 from wasl_schemas.events.report_submitted_v1 import ReportContent, ReportSubmittedV1
 from wasl_schemas.events.report_withdrawn_v1 import ReportWithdrawnV1
+from wasl_schemas.events.reporter_contact_changed_v1 import ReporterContactChangedV1
 from wasl_schemas.events.staff_message_sent_v1 import StaffMessageSentV1
 from wasl_schemas.ids import uuid7
 from wasl_schemas.lifecycle import CaseState, DispatchState
@@ -98,6 +99,10 @@ class World:
             topics.REPORT_WITHDRAWN_V1: (
                 self.handlers.on_report_withdrawn,
                 self.handlers.prefetch_withdrawn,
+            ),
+            topics.REPORTER_CONTACT_CHANGED_V1: (
+                self.handlers.on_contact_changed,
+                self.handlers.prefetch_contacts,
             ),
             topics.CASE_OPENED_V1: (self.handlers.on_case_opened, None),
             topics.CASE_UPDATED_V1: (self.handlers.on_case_updated, None),
@@ -195,6 +200,17 @@ class World:
     def withdrawn(self, report):
         data = ReportWithdrawnV1(report_id=report, withdrawn_at=self.clock.now())
         return topics.REPORT_WITHDRAWN_V1, data
+
+    async def contact(self, report, address=None, *, safe=True, language="ar"):
+        """The reporter changed how we may write; without an address: no longer."""
+        contact = None
+        if address is not None:
+            sealed = await self.unit().keys.seal(report, "report.contact", address)
+            contact = SealedContact(channel="email", safe=safe, address=sealed)
+        data = ReporterContactChangedV1(
+            report_id=report, changed_at=self.clock.now(), language=language, contact=contact
+        )
+        return topics.REPORTER_CONTACT_CHANGED_V1, data
 
     def opened(self, case, report):
         now = self.clock.now()

@@ -109,6 +109,21 @@ async def test_five_reporters_raise_harm_but_not_speech(world: World) -> None:
     assert by_category["hate_speech"].severity is Severity.MEDIUM
 
 
+async def test_a_flood_is_not_many_reporters(world: World) -> None:
+    await world.arrives(URL, category="scam_fraud")
+    marked = [await world.arrives(URL, category="scam_fraud", flood=True) for _ in range(50)]
+    before = world.case()
+    assert (before.reports, before.severity) == (51, Severity.MEDIUM)
+    for _ in range(3):
+        await world.arrives(URL, category="scam_fraud")
+    assert world.case().severity is Severity.MEDIUM
+    for report_id in marked:
+        await world.deliver(await world.withdrawal(report_id))
+    assert (world.case().reports, world.case().severity) == (4, Severity.MEDIUM)
+    await world.arrives(URL, category="scam_fraud")
+    assert world.case().severity is Severity.HIGH
+
+
 async def test_a_graver_report_hastens_the_clock_and_the_queue(world: World) -> None:
     await world.arrives(URL, category="defamation")
     late = world.case().first_look_due

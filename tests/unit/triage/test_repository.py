@@ -30,7 +30,7 @@ def _full() -> Case:
         first_look_due=AT, version=7, state=CaseState.SECOND_LOOK, severity=Severity.HIGH,
         because=("x",), legal_review=True, category="csam", reported={"a.b": 2}, facts={"press": 1},
         reports=3, recent=["r"], consent_partner=1, consent_authority=2, located=False,
-        has_url=True, needs_expansion=True, hosted="NL", via={"x.a": 2}, round=4, settled_at=AT, close_reason="no_ground",
+        has_url=True, needs_expansion=True, hosted="NL", via={"x.a": 2}, flood=1, round=4, settled_at=AT, close_reason="no_ground",
         look_pending=False, overdue=True,
         assessment=Assessment("csam", ("press",), ("under_13",), "analyst-1", AT, "n"),
         decisions=[
@@ -75,20 +75,20 @@ def test_a_full_case_survives_the_database() -> None:
 def test_a_report_survives_the_database() -> None:
     report = Report(
         "r", AT, "web", "fr", "ar", "csam", ("press",), True, True, ("c",), "s", ("phone",),
-        ("scheme",), AT, True, ("x.a",),
+        ("scheme",), AT, True, ("x.a",), True,
     )  # fmt: skip
-    assert len(dataclasses.fields(Report)) == 16
+    assert len(dataclasses.fields(Report)) == 17
     assert _stored(REPORTS, report) == report
 
 
 def test_documents_from_before_hubs_had_peers_are_read() -> None:
     case, report = _full(), Report("r", AT, "web", "fr", "ar", None, (), True, True, (), None)
     doc: dict[str, Any] = {**CASES.encode(case), "_id": "c"}
-    del doc["via"], doc["hosted"], doc["dispatches"]["x"]["via"]
+    del doc["via"], doc["hosted"], doc["flood"], doc["dispatches"]["x"]["via"]
     old = CASES.decode(doc)
-    assert (old.via, old.hosted, old.dispatches["x"].via) == ({}, None, ())
+    assert (old.via, old.hosted, old.flood, old.dispatches["x"].via) == ({}, None, 0, ())
     row = {**REPORTS.encode(report), "_id": "r"}
-    del row["via"]
+    del row["via"], row["flood"]
     assert REPORTS.decode(row) == report
 
 

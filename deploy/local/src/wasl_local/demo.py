@@ -58,7 +58,10 @@ class Demo:
                 answer = await self._intake.post(
                     "/reports",
                     json=row.sample.request(),
-                    headers={"idempotency-key": str(uuid.uuid4())},
+                    headers={
+                        "idempotency-key": str(uuid.uuid4()),
+                        "x-api-key": self._stack.api_key,
+                    },
                 )
                 if answer.status_code == 202:
                     row.receipt = answer.json()["receipt"]

@@ -7,6 +7,7 @@ to use instead of the embedded ones.
 """
 
 import asyncio
+import base64
 import hashlib
 import json
 import os
@@ -15,10 +16,12 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, get_args
 
 import httpx
 from wasl_chassis.topics_admin import TopicAdmin, wanted
+from wasl_intake.domain import api_key
+from wasl_intake.domain.submission import ChannelWord
 from wasl_schemas.topics import BUILT_IN_CONNECTORS, registry
 
 from wasl_local import connectors, secrets
@@ -83,6 +86,11 @@ class Stack:
     def token(self, person: str) -> str:
         """The bearer token of one of the staff."""
         return self.secret(f"token-{person}")
+
+    @property
+    def api_key(self) -> str:
+        """The key whose holder may name any channel, as the samples do."""
+        return api_key.spelt(base64.b64decode(self.secret("api-key"))[: api_key.SIZE])
 
     @property
     def simulates_partners(self) -> bool:
@@ -207,6 +215,13 @@ class Stack:
     def _webhook_secret(self, name: str) -> str:
         return f"whsec_{self.secret(name)}"
 
+    def _holder(self) -> dict[str, Any]:
+        return {
+            "sha256": api_key.digest(self.api_key),
+            "channels": get_args(ChannelWord),
+            "scopes": ["report", "xarf", "batch"],
+        }
+
     def _roles(self) -> list[Role]:
         staff = [
             {"name": n, "roles": r, "sha256": hashlib.sha256(self.token(n).encode()).hexdigest()}
@@ -242,9 +257,17 @@ class Stack:
                 "--callback-url", f"{self.url('gateway')}/callbacks/webhook",
             ),
         }  # fmt: skip
+        # Tests and trials send in a minute what a country sends in a week.
+        intake = {
+            "WASL_INTAKE_PORT": str(self._ports["intake"]),
+            "WASL_INTAKE_SPOOL": str(self.folder / "intake-spool"),
+            "WASL_INTAKE_API_KEYS": json.dumps({"demo": self._holder()}),
+            "WASL_INTAKE_FLOOD_RATE": "100000",
+            "WASL_INTAKE_FLOOD_SIMILAR": "100000",
+        }
         configs = {"reference": hotline, "webhook": platforms, **self.connectors}
         return [
-            self._service("intake", "wasl_intake", WASL_INTAKE_PORT=str(self._ports["intake"])),
+            self._service("intake", "wasl_intake", **intake),
             self._service(
                 "triage",
                 "wasl_triage",

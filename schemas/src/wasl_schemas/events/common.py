@@ -19,6 +19,27 @@ class Channel(OpenEnum):
     UNKNOWN = "unknown"
 
 
+class Affected(OpenEnum):
+    """Whom it happens to, as the reporter sees it: themselves, a child they know, somebody else."""
+
+    SELF = "self"
+    CHILD = "child"
+    OTHER = "other"
+    UNKNOWN = "unknown"
+
+
+class Risk(OpenEnum):
+    """One question of the risk screen that was answered with yes."""
+
+    MEETING_PLANNED = "meeting_planned"
+    #: Threat or blackmail, or the offender knows where the person lives.
+    THREATENED = "threatened"
+    SELF_HARM = "self_harm"
+    #: The reporter's home or device is not safe: nobody calls or writes there.
+    UNSAFE_PLACE = "unsafe_place"
+    UNKNOWN = "unknown"
+
+
 class Severity(StrEnum):
     """Order matters: a modifier moves along it. Each level's clocks are in the country pack."""
 

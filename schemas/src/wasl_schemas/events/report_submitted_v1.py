@@ -2,7 +2,7 @@
 """A person's report is durable in intake."""
 
 from wasl_schemas.base import EventData, LanguageTag, Model, Sealed, Slug, Timestamp
-from wasl_schemas.events.common import Channel, SealedContact
+from wasl_schemas.events.common import Affected, Channel, Risk, SealedContact
 from wasl_schemas.ids import ReportId
 from wasl_schemas.sensitivity import Internal, Personal, Restricted
 
@@ -12,6 +12,8 @@ class ReportContent(Model):
 
     locations: Restricted[tuple[str, ...]] = ()
     narrative: Personal[str] = ""
+    #: Of media the reporter holds: ``pdq:``, ``sha256:`` or ``md5:`` and lower-case hex.
+    fingerprints: Restricted[tuple[str, ...]] = ()
 
 
 class ReportSubmittedV1(EventData):
@@ -24,9 +26,14 @@ class ReportSubmittedV1(EventData):
     danger_now: Internal[bool | None] = None
     under_18: Internal[bool | None] = None
     under_13: Internal[bool | None] = None
+    affected: Internal[Affected | None] = None
+    risk: Internal[tuple[Risk, ...]] = ()
     consent_partner: Internal[bool] = True
     consent_authority: Internal[bool] = False
     content: Restricted[Sealed]
     contact: Personal[SealedContact | None] = None
     #: Hubs the report came through, oldest first; empty for a person's own report.
     via: Internal[tuple[Slug, ...]] = ()
+    #: Nearly the same as another one of the last minutes, or sent in a flood: it counts as a report
+    #: but adds nothing to the weight of numbers.
+    flood: Internal[bool] = False

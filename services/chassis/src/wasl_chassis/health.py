@@ -2,7 +2,8 @@
 """Health that proves progress, on an admin port of its own.
 
 ``/livez``: the event loop turns. ``/readyz``: every loop has progressed, the consumer polls, the
-dependencies answer. ``/metrics``, ``/version``. Nothing here is on the public port.
+dependencies answer; or the process is of use without the one that is away. ``/metrics``,
+``/version``. Nothing here is on the public port.
 """
 
 from collections.abc import Awaitable, Callable
@@ -39,22 +40,58 @@ class Heartbeat:
         return age <= self.limit, f"{age:.1f} s since the last success"
 
 
+#: Seconds: a loop that waits for a dependency has turned again so long after it is back.
+CATCH_UP = 30.0
+
+
+@dataclass(slots=True)
+class _Excuse:
+    """``check`` stands in for all others while ``without`` fails, and shortly after."""
+
+    check: Check
+    without: str
+    clock: Clock
+    until: float = float("-inf")
+
+
 class Health:
     def __init__(self) -> None:
         self._checks: dict[str, Check] = {}
+        self._excuse: tuple[str, _Excuse] | None = None
 
     def add(self, name: str, check: Check) -> None:
         self._checks[name] = check
 
+    def excuse(self, name: str, check: Check, *, without: str, clock: Clock) -> None:
+        """While the check ``without`` fails, ``check`` and "process" alone decide.
+
+        Also for :data:`CATCH_UP` seconds after, in which others may still be behind. ``name``: of
+        what is of use all the same.
+        """
+        self._excuse = (name, _Excuse(check, without, clock))
+
     async def report(self) -> tuple[bool, dict[str, dict[str, object]]]:
         out: dict[str, dict[str, object]] = {}
         for name, check in list(self._checks.items()):  # loops add theirs while we wait
-            try:
-                ok, detail = await check()
-            except Exception as error:  # noqa: BLE001  a check that fails says so, whatever it raised
-                ok, detail = False, type(error).__name__
-            out[name] = {"ok": ok, "detail": detail}
-        return bool(out) and all(bool(c["ok"]) for c in out.values()), out
+            out[name] = await _asked(check)
+        ready = bool(out) and all(bool(c["ok"]) for c in out.values())
+        if self._excuse is not None and not ready:
+            name, excuse = self._excuse
+            now = excuse.clock.monotonic()
+            if not out[excuse.without]["ok"]:
+                excuse.until = now + CATCH_UP
+            if now < excuse.until:
+                held = out[f"{name}-without-{excuse.without}"] = await _asked(excuse.check)
+                ready = bool(held["ok"] and out["process"]["ok"])
+        return ready, out
+
+
+async def _asked(check: Check) -> dict[str, object]:
+    try:
+        ok, detail = await check()
+    except Exception as error:  # noqa: BLE001  a check that fails says so, whatever it raised
+        ok, detail = False, type(error).__name__
+    return {"ok": ok, "detail": detail}
 
 
 def admin_app(health: Health, metrics: Metrics, about: dict[str, str]) -> Starlette:

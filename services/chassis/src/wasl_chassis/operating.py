@@ -4,7 +4,8 @@
 The command knows no service and a service knows no command: each names one :class:`Operations` in
 the entry-point group ``wasl.commands``, under the service's name. Every piece is given its own
 service's database and no other. What it returns is shown to people and stays in their terminals:
-ids, times, states and machine words; never what a person wrote, never who a person is.
+ids, times, states and machine words; never what a person wrote, never who a person is. The one
+exception says so itself: who answers feedback about the hub has to read it.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence

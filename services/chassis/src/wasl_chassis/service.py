@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """A service process: what it consumes, serves and repeats, from start to drained stop.
 
-Start: admin port first, then wait for the database, then everything else; Kafka may be away for as
-long as it likes. Stop (SIGTERM, SIGINT): not ready, no new requests, finish the batch, publish,
-commit, leave, within the grace period. A systemic failure stops the process with exit status 70
-(EX_SOFTWARE).
+Start: admin port first, then what is of use without a database, then wait for the database, then
+everything else; Kafka may be away for as long as it likes. Stop (SIGTERM, SIGINT): not ready, no
+new requests, finish the batch, publish, commit, leave, within the grace period. A systemic failure
+stops the process with exit status 70 (EX_SOFTWARE).
 """
 
 import asyncio
@@ -30,7 +30,7 @@ from wasl_chassis.broker import Subscription
 from wasl_chassis.clock import Clock, SystemClock
 from wasl_chassis.consuming import Consumer
 from wasl_chassis.failures import Conflict, Failure, Outcome, Retryable, Systemic
-from wasl_chassis.health import Health, Heartbeat, admin_app
+from wasl_chassis.health import Check, Health, Heartbeat, admin_app
 from wasl_chassis.metrics import Metric, Metrics
 from wasl_chassis.mongo import MongoStore
 from wasl_chassis.outbox import DeadLetters, Outlet, Publisher
@@ -129,7 +129,7 @@ class Service:
         )
         self._subscription: Subscription | None = None
         self._loops: list[tuple[str, float, Callable[[], Awaitable[bool | None]]]] = []
-        self._apps: list[tuple[Any, str, int]] = []
+        self._apps: list[tuple[str, Any, str, int, Check | None]] = []
         self._closers: list[Callable[[], Awaitable[None]]] = []
         self._stopping = asyncio.Event()
         self._failure: Systemic | None = None
@@ -201,10 +201,21 @@ class Service:
         """Repeat ``turn``; when it returns True, again at once. Part of readiness."""
         self._loops.append((name, seconds, turn))
 
-    def serve(self, app: Any, host: str, port: int, name: str = "http") -> None:
-        """Serve an ASGI application; port 0 takes a free one (see :attr:`ports`)."""
-        self._apps.append((app, host, port))
-        self.ports.setdefault(name, port)
+    def serve(
+        self,
+        app: Any,
+        host: str,
+        port: int,
+        name: str = "http",
+        *,
+        without_database: Check | None = None,
+    ) -> None:
+        """Serve an ASGI application; port 0 takes a free one (see :attr:`ports`).
+
+        ``without_database``: whether it is of use while the database is away. It is served from the
+        start then, and as long as this holds nothing that waits for the database makes us unready.
+        """
+        self._apps.append((name, app, host, port, without_database))
 
     def on_stop(self, closer: Callable[[], Awaitable[None]]) -> None:
         self._closers.append(closer)
@@ -216,9 +227,9 @@ class Service:
         """One atomic commit, then publish. Raises Conflict or Retryable; then nothing happened."""
         await self._commit(uow.changes())
 
-    async def submit(self, uow: UnitOfWork) -> None:
+    async def submit(self, uow: UnitOfWork | Changes) -> None:
         """As :meth:`commit`, sharing the transaction of concurrent callers; raises Overloaded."""
-        await self._batcher.submit(uow.changes())
+        await self._batcher.submit(uow if isinstance(uow, Changes) else uow.changes())
 
     async def transact(self, work: Callable[[UnitOfWork], Awaitable[T]], *, attempts: int = 8) -> T:
         """Run ``work`` on a fresh unit and commit; on Conflict run it again on another."""
@@ -281,11 +292,11 @@ class Service:
         tasks: list[asyncio.Task[None]] = []
         servers: list[tuple[asyncio.Task[None], _Server]] = []
         try:
+            await self._serve_apps(servers, without_database=True)
             await self._prepare()
             if not self.stopping:
                 tasks = [asyncio.create_task(self._loop(*entry)) for entry in self._loops]
-                for (app, host, port), name in zip(self._apps, list(self.ports), strict=False):
-                    servers.append(await self._http(app, host, port, name))
+                await self._serve_apps(servers, without_database=False)
                 if self.consumer.routes:
                     tasks.append(asyncio.create_task(self._consume()))
                 log.info("started", extra={"ports": self.ports})
@@ -297,11 +308,22 @@ class Service:
         log.info("stopped", extra={"drained": self._drained})
         return 70 if self._failure else 0 if self._drained else 1
 
+    async def _serve_apps(
+        self, servers: list[tuple[asyncio.Task[None], _Server]], *, without_database: bool
+    ) -> None:
+        for name, app, host, port, check in self._apps:
+            if (check is not None) == without_database:
+                servers.append(await self._http(app, host, port, name))
+
     def _checks(self) -> None:
         async def database() -> tuple[bool, str]:
             if not self._prepared:
                 return False, "waiting for the database"
-            await self.store.ping()
+            try:
+                # Who asks waits a second or two; the driver would look for a server for longer.
+                await asyncio.wait_for(self.store.ping(), 1)
+            except TimeoutError:
+                return False, "away"
             return True, "answers"
 
         async def running() -> tuple[bool, str]:
@@ -309,6 +331,9 @@ class Service:
 
         self.health.add("process", running)
         self.health.add("database", database)
+        for name, _, _, _, check in self._apps:
+            if check is not None:
+                self.health.excuse(name, check, without="database", clock=self.clock)
         if self.consumer.routes:
             self.health.add("consumer", self._consumer_check)
 

@@ -3,8 +3,9 @@
 
 AES-256-GCM (NIST SP 800-38D) with 96-bit random nonces; a data key seals few texts, so the
 collision bound is far away. The key's id and the field's name are authenticated with the text: a
-ciphertext moved to another field or person does not open. Destroying a key leaves a tombstone and
-turns every copy of the text, the event log's included, into noise.
+ciphertext moved to another field or person does not open. A key may be wrapped a second time, for
+its holder alone. Destroying a key leaves a tombstone and turns every copy of the text, the event
+log's included, into noise.
 """
 
 import base64
@@ -29,6 +30,8 @@ class DataKey(BaseModel):
     id: str
     #: ``<master key id>.<base64url(nonce || wrapped key || tag)>``; None once destroyed.
     wrapped: str | None
+    #: The same data key, wrapped by its holder's key: ``h.<base64url(…)>``; None: without a holder.
+    held: str | None = None
     created_at: datetime
     destroyed_at: datetime | None = None
 
@@ -37,6 +40,9 @@ def _encode(key: DataKey) -> Doc:
     return key.model_dump(exclude={"id"})
 
 
+#: What a holder's wrapping is bound to, next to the key's id.
+_HELD = "held"
+
 KEYS: Collection[DataKey] = Collection(
     "keys",
     lambda k: k.id,
@@ -44,6 +50,7 @@ KEYS: Collection[DataKey] = Collection(
     lambda d: DataKey.model_construct(
         id=d["_id"],
         wrapped=d["wrapped"],
+        held=d.get("held"),
         created_at=d["created_at"],
         destroyed_at=d["destroyed_at"],
     ),
@@ -64,6 +71,17 @@ def _unb64(text: str) -> bytes:
     return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
 
 
+def _encrypt(key: AESGCM, text: bytes, bound: str) -> str:
+    nonce = os.urandom(12)
+    return _b64(nonce + key.encrypt(nonce, text, bound.encode()))
+
+
+def _decrypt(key: AESGCM, blob: str, bound: str) -> bytes:
+    """Raises InvalidTag."""
+    raw = _unb64(blob)
+    return key.decrypt(raw[:12], raw[12:], bound.encode())
+
+
 class Vault:
     """Wraps and unwraps data keys. ``masters``: id → 32 bytes; the first wraps new keys."""
 
@@ -76,18 +94,15 @@ class Vault:
         self._current = next(iter(masters))
 
     def wrap(self, key_id: str, key: bytes) -> str:
-        nonce = os.urandom(12)
-        sealed = self._masters[self._current].encrypt(nonce, key, key_id.encode())
-        return f"{self._current}.{_b64(nonce + sealed)}"
+        return f"{self._current}.{_encrypt(self._masters[self._current], key, key_id)}"
 
     def unwrap(self, key_id: str, wrapped: str) -> bytes:
         name, _, blob = wrapped.partition(".")
         master = self._masters.get(name)
         if master is None:
             raise Permanent(f"master key '{name}' is not configured", reason="master_key_missing")
-        raw = _unb64(blob)
         try:
-            return master.decrypt(raw[:12], raw[12:], key_id.encode())
+            return _decrypt(master, blob, key_id)
         except InvalidTag as error:
             raise Permanent(
                 f"master key '{name}' is not the one that wrapped this data key",
@@ -109,9 +124,13 @@ class Keyring:
         self._vault = vault
         self._work = work
         self._open: dict[str, AESGCM] = {}
+        self._held: dict[tuple[str, bytes], AESGCM] = {}
 
-    def create(self, key_id: str) -> None:
-        """A new data key, stored with this unit's commit. ``key_id``: the report's or case's id."""
+    def create(self, key_id: str, holder: bytes | None = None) -> None:
+        """A new data key, stored with this unit's commit. ``key_id``: the report's or case's id.
+
+        ``holder``: 32 bytes only the reporter's receipt yields; they open it, too.
+        """
         key = AESGCM.generate_key(256)
         self._open[key_id] = AESGCM(key)
         self._work.put(
@@ -119,6 +138,7 @@ class Keyring:
             DataKey.model_construct(
                 id=key_id,
                 wrapped=self._vault.wrap(key_id, key),
+                held=f"h.{_encrypt(AESGCM(holder), key, f'{key_id}|{_HELD}')}" if holder else None,
                 created_at=self._work.now(),
                 destroyed_at=None,
             ),
@@ -139,28 +159,53 @@ class Keyring:
 
     async def seal(self, key_id: str, field: str, text: str) -> str:
         """Raises :class:`KeyDestroyed` where the key does not exist (any more)."""
-        nonce = os.urandom(12)
-        sealed = (await self._key(key_id)).encrypt(
-            nonce, text.encode(), f"{key_id}|{field}".encode()
-        )
-        return f"s1.{key_id}.{_b64(nonce + sealed)}"
+        sealed = _encrypt(await self._key(key_id), text.encode(), f"{key_id}|{field}")
+        return f"s1.{key_id}.{sealed}"
 
     async def open(self, sealed: str, field: str) -> str:
         """The text. Raises :class:`KeyDestroyed`, or :class:`Permanent` for a forged ciphertext."""
-        _, key_id, blob = sealed.split(".", 2)
-        key, raw = await self._key(key_id), _unb64(blob)
-        try:
-            return key.decrypt(raw[:12], raw[12:], f"{key_id}|{field}".encode()).decode()
-        except InvalidTag as error:
-            raise Permanent("sealed text does not open", reason="seal_broken") from error
+        return _opened(await self._key(key_of(sealed)), sealed, field)
+
+    async def open_with(self, holder: bytes, sealed: str, field: str) -> str:
+        """The text, by the holder's key and never the master's: it proves who asks.
+
+        Raises :class:`KeyDestroyed`, or :class:`Permanent` when the text is not this holder's.
+        """
+        key_id = key_of(sealed)
+        key = self._held.get((key_id, holder))
+        if key is None:
+            stored = await self._work.get(KEYS, key_id)
+            if stored is None or stored.wrapped is None:
+                raise KeyDestroyed
+            if stored.held is None:
+                raise Permanent("the data key has no holder", reason="holder_missing")
+            blob = stored.held.partition(".")[2]
+            try:
+                key = AESGCM(_decrypt(AESGCM(holder), blob, f"{key_id}|{_HELD}"))
+            except InvalidTag as error:
+                raise Permanent(
+                    "the data key is another holder's", reason="holder_wrong"
+                ) from error
+            self._held[key_id, holder] = key
+        return _opened(key, sealed, field)
 
     async def destroy(self, key_id: str) -> None:
         """Erase everything sealed with the key. A tombstone keeps it from coming back."""
         stored = await self._work.get(KEYS, key_id)
         if stored is not None and stored.wrapped is not None:
-            gone = stored.model_copy(update={"wrapped": None, "destroyed_at": self._work.now()})
+            now = self._work.now()
+            gone = stored.model_copy(update={"wrapped": None, "held": None, "destroyed_at": now})
             self._work.put(KEYS, gone)
         self._open.pop(key_id, None)
+        self._held = {held: key for held, key in self._held.items() if held[0] != key_id}
+
+
+def _opened(key: AESGCM, sealed: str, field: str) -> str:
+    _, key_id, blob = sealed.split(".", 2)
+    try:
+        return _decrypt(key, blob, f"{key_id}|{field}").decode()
+    except InvalidTag as error:
+        raise Permanent("sealed text does not open", reason="seal_broken") from error
 
 
 def key_of(sealed: str) -> str:

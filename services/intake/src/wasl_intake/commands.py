@@ -1,15 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Intake's piece of the operators' command: from a receipt to its report and cases.
+"""Intake's piece of the operators' command: from a receipt to its report and cases, and new keys.
 
-A receipt is turned into its keyed hash and forgotten; what a person wrote is never read.
+A receipt is turned into its keyed hash and forgotten; what a person wrote is never read. A key is
+shown once and kept nowhere: the settings take its hash.
 """
 
-from wasl_chassis.operating import Desk, Operations, TraceLine, Trail
+import json
+
+from pydantic import TypeAdapter, ValidationError
+from wasl_chassis.operating import (
+    Command,
+    CommandGroup,
+    Desk,
+    Operations,
+    Refused,
+    Row,
+    TraceLine,
+    Trail,
+)
 from wasl_chassis.settings import key_bytes
 from wasl_chassis.vault import KEYS, derive
+from wasl_schemas.base import Slug
 from wasl_schemas.timeline import CaseView
 
-from wasl_intake.domain import receipt
+from wasl_intake import answering
+from wasl_intake.domain import api_key, receipt
 from wasl_intake.repository import CASE_VIEWS, LINKS, MESSAGES, REPORTS, Message, Report
 from wasl_intake.settings import IntakeSettings
 
@@ -39,7 +54,7 @@ async def trace(desk: Desk, trail: Trail) -> list[TraceLine]:
 
 def _meant(desk: Desk, given: str) -> str:
     """The id of the report a receipt opens, or the id itself."""
-    code = receipt.normalise(given)
+    code = receipt.read(given)
     if not receipt.well_formed(code):
         return given
     return receipt.report_id(derive(key_bytes(desk.settings.pepper), "receipt"), code)
@@ -76,4 +91,41 @@ def _view(v: CaseView) -> TraceLine:
     return TraceLine(last, "case as intake knows it", v.case_id, v.state.value, f"v{v.version}")
 
 
-OPERATIONS = Operations("intake", IntakeSettings, trace)
+_NAME: TypeAdapter[str] = TypeAdapter(Slug)
+
+
+async def new_api_key(_: Desk, name: str) -> list[Row]:
+    """A fresh key, and the entry that makes it known. Raises Refused."""
+    try:
+        _NAME.validate_python(name)
+    except ValidationError:
+        raise Refused(
+            "the name of a key is made of a-z, 0-9, '.', '-' and '_', for example security-feed"
+        ) from None
+    key = api_key.new()
+    entry = {
+        "sha256": api_key.digest(key),
+        "channels": ["partner"],
+        "scopes": ["report", "xarf", "batch"],
+    }
+    return [
+        {"what": "key", "value": key},
+        {"what": "settings", "value": f'"{name}": {json.dumps(entry)}'},
+    ]
+
+
+_API_KEYS = CommandGroup(
+    "api-keys",
+    "Keys of organisations that report by the API.",
+    (
+        Command(
+            "new",
+            "Make a key. It is shown once: give it to its holder by a way nobody else reads. Add"
+            " the second line to WASL_INTAKE_API_KEYS, with the channels and scopes agreed, and"
+            " restart intake. To withdraw a key, remove its line.",
+            new_api_key,
+            "NAME",
+        ),
+    ),
+)
+OPERATIONS = Operations("intake", IntakeSettings, trace, (_API_KEYS, answering.GROUP))

@@ -11,6 +11,7 @@ import hmac
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from wasl_chassis.clock import Clock
@@ -24,7 +25,7 @@ from wasl_schemas.country_pack import CountryPack
 from wasl_schemas.envelope import Event
 from wasl_schemas.events.case_opened_v1 import CaseOpenedV1
 from wasl_schemas.events.case_updated_v1 import CaseUpdatedV1
-from wasl_schemas.events.common import Channel, SealedContact
+from wasl_schemas.events.common import Affected, Channel, Risk, SealedContact
 from wasl_schemas.events.dispatch_updated_v1 import DispatchUpdatedV1
 from wasl_schemas.events.item_observed_v1 import ItemObservedV1
 from wasl_schemas.events.referral_updated_v1 import ReferralUpdatedV1
@@ -39,7 +40,9 @@ from wasl_schemas.timeline import CaseView, TimelineEntry, membership, merge, re
 from wasl_intake import metrics as measure
 from wasl_intake.domain import receipt
 from wasl_intake.domain.submission import ReportRequest
+from wasl_intake.live import Watch
 from wasl_intake.repository import CASE_VIEWS, LINKS, MESSAGES, REPORTS, Links, Message, Report
+from wasl_intake.spool import Spool
 
 T = TypeVar("T")
 CaseEvent = Event[Any]
@@ -83,10 +86,13 @@ class ThreadFull(Exception):  # noqa: N818
 class ThreadLine:
     """One message, opened. ``text`` is None once its key is destroyed."""
 
+    message_id: str
     time: datetime
     by_staff: bool
     question: bool
     text: str | None
+    #: When it was stored here: what came later is newer to the reader, whenever it was written.
+    kept_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,30 +113,49 @@ class Following:
 
 class IntakeHandlers:
     def __init__(
-        self, hub: Hub, pack: CountryPack, *, pepper: bytes, thread_limit: int = 200
+        self,
+        hub: Hub,
+        pack: CountryPack,
+        *,
+        pepper: bytes,
+        thread_limit: int = 200,
+        watch: Watch | None = None,
+        spool: Spool | None = None,
     ) -> None:
         self._hub = hub
         self._pack = pack
         self._receipt_key = derive(pepper, "receipt")
+        self._open_key = derive(pepper, "open")
         self._repeat_key = derive(pepper, "idempotency")
         self._thread_limit = thread_limit
+        self._spool = spool
+        #: Told of every message that is stored here.
+        self.watch = watch or Watch(hub.store, hub.clock)
+
+    @property
+    def hub(self) -> Hub:
+        return self._hub
 
     # -- the reporter ----------------------------------------------------------------------------
 
-    async def submit(self, request: ReportRequest, body: bytes, repeat_key: str | None) -> str:
+    async def submit(
+        self, request: ReportRequest, body: bytes, repeat_key: str | None, *, flood: bool = False
+    ) -> str:
         """Store a report and emit it; returns the receipt, canonical, for the only time.
 
         ``body``: the request as sent, by which a repeat is told from another report under the same
-        ``repeat_key``. A repeat returns the same receipt and stores nothing. Raises RepeatDiffers,
-        Overloaded, Retryable; then nothing was stored.
+        ``repeat_key``. ``flood``: see the event. A repeat returns the same receipt and stores
+        nothing. Raises RepeatDiffers, Overloaded, Retryable; then nothing was stored.
         """
         code = receipt.derived(self._repeat_key, repeat_key) if repeat_key else receipt.new()
         report_id = receipt.report_id(self._receipt_key, code)
         fingerprint = receipt.fingerprint(code, body)
         uow = self._hub.unit()
-        uow.keys.create(report_id)
+        uow.keys.create(report_id, receipt.holder(self._open_key, code))
         content = ReportContent.model_construct(
-            locations=request.locations, narrative=request.narrative
+            locations=request.locations,
+            narrative=request.narrative,
+            fingerprints=request.fingerprints,
         )
         report = Report(
             report_id=report_id,
@@ -142,6 +167,9 @@ class IntakeHandlers:
             danger_now=request.danger_now,
             under_18=request.under_18 or request.under_13,
             under_13=request.under_13,
+            affected=request.affected,
+            risk=request.risk,
+            flood=flood,
             consent_partner=request.consent_partner,
             consent_authority=request.consent_authority,
             content=await uow.keys.seal(report_id, "report.content", content.model_dump_json()),
@@ -151,28 +179,50 @@ class IntakeHandlers:
             report = replace(
                 report,
                 contact_channel=contact.channel,
-                contact_safe=contact.safe,
+                contact_safe=contact.safe and "unsafe_place" not in request.risk,
                 contact_address=await uow.keys.seal(report_id, "report.contact", contact.address),
             )
         uow.put(REPORTS, report)
         uow.emit(topics.REPORT_SUBMITTED_V1, submitted(report), time=report.received_at)
-        result = "accepted"
+        try:
+            self._record(request, await self._keep(uow, report))
+        except RepeatDiffers:
+            self._record(request, "invalid")
+            raise
+        except (Retryable, Overloaded):
+            self._record(request, "unavailable")
+            raise
+        return code
+
+    async def _keep(self, uow: UnitOfWork, report: Report) -> str:
+        """Durable when it returns; what became of it: accepted, duplicate or spooled."""
+        spool = self._spool
+        if spool is None:
+            return await self._commit(uow, report)
+        held = await spool.held(report.report_id)
+        if held is None:
+            result = await spool.attempt(partial(self._commit, uow, report))
+            if result is not None:
+                return result
+            held = await spool.put(report.report_id, report.fingerprint, uow.changes())
+            if held is None:
+                return "spooled"
+        return _repeated(held, report)
+
+    async def _commit(self, uow: UnitOfWork, report: Report) -> str:
         try:
             await self._hub.submit(uow)
         except Conflict:
             # The receipt's report exists: a repeat, or a commit whose answer got lost on the way.
-            earlier = await self._hub.unit().get(REPORTS, report_id)
+            earlier = await self._hub.unit().get(REPORTS, report.report_id)
             if earlier is None:
                 raise
-            if not hmac.compare_digest(earlier.fingerprint, fingerprint):
-                self._record(request, "invalid")
-                raise RepeatDiffers from None
-            result = "duplicate"
-        except (Retryable, Overloaded):
-            self._record(request, "unavailable")
-            raise
-        self._record(request, result)
-        return code
+            return _repeated(earlier.fingerprint, report)
+        return "accepted"
+
+    def receipt_of(self, repeat_key: str) -> str:
+        """The receipt a report under ``repeat_key`` has, canonical, whether it exists or not."""
+        return receipt.derived(self._repeat_key, repeat_key)
 
     def _record(self, request: ReportRequest, result: str) -> None:
         measure.record_report(self._hub.metrics, request.channel, request.category, result)
@@ -183,8 +233,9 @@ class IntakeHandlers:
         Known, unknown or malformed: the same five reads, so the time of the answer tells nothing
         about which reports exist.
         """
-        code = receipt.normalise(typed)
+        code = receipt.read(typed)
         report_id = receipt.report_id(self._receipt_key, code)
+        holder = receipt.holder(self._open_key, code)
         uow = self._hub.unit()
         report = await uow.get(REPORTS, report_id)
         links = await uow.get(LINKS, report_id)
@@ -208,30 +259,50 @@ class IntakeHandlers:
             ),
             timeline=_timeline(report, views),
             advice=tuple(dict.fromkeys(v.advice for v in views if v.advice)),
-            thread=() if withdrawn else tuple([await self._open(uow, m) for m in thread]),
+            thread=() if withdrawn else tuple([await self._open(uow, holder, m) for m in thread]),
         )
 
+    async def held(self, uow: UnitOfWork, typed: str) -> tuple[Report, bytes]:
+        """The report a receipt opens, and the key for its texts. Raises UnknownReceipt."""
+        code = receipt.read(typed)
+        report_id = receipt.report_id(self._receipt_key, code)
+        report = await uow.get(REPORTS, report_id)
+        await uow.keys.load([report_id])
+        self._found(report, code)
+        assert report is not None
+        return report, receipt.holder(self._open_key, code)
+
     def _found(self, report: Report | None, code: str) -> None:
+        if report is None and self._spool is not None:
+            self._spool.not_waiting(receipt.report_id(self._receipt_key, code))
         typo = not receipt.well_formed(code)
         result = "found" if report else "malformed" if typo else "unknown"
         measure.record_receipt(self._hub.metrics, result)
         if report is None:
             raise UnknownReceipt(typo=typo)
 
-    async def _open(self, uow: UnitOfWork, message: Message) -> ThreadLine:
+    async def _open(self, uow: UnitOfWork, holder: bytes, message: Message) -> ThreadLine:
+        """With the receipt's key, not the hub's: no mistake here can open another's thread."""
         try:
-            text = await uow.keys.open(message.body, "report.message")
+            text = await uow.keys.open_with(holder, message.body, "report.message")
         except KeyDestroyed:
             measure.record_erased(self._hub.metrics)
             text = None
-        return ThreadLine(message.sent_at, message.by_staff, message.question, text)
+        return ThreadLine(
+            message_id=message.message_id,
+            time=message.sent_at,
+            by_staff=message.by_staff,
+            question=message.question,
+            text=text,
+            kept_at=message.kept_at or message.sent_at,
+        )
 
     async def withdraw(self, typed: str) -> None:
         """Take the report back: its data key is destroyed in the commit that says so.
 
         Raises UnknownReceipt. Withdrawing again changes nothing.
         """
-        code = receipt.normalise(typed)
+        code = receipt.read(typed)
         report_id = receipt.report_id(self._receipt_key, code)
 
         async def work(uow: UnitOfWork) -> bool:
@@ -252,7 +323,7 @@ class IntakeHandlers:
 
         Raises UnknownReceipt, AlreadyWithdrawn, ThreadFull.
         """
-        code = receipt.normalise(typed)
+        code = receipt.read(typed)
         report_id = receipt.report_id(self._receipt_key, code)
         message_id = uuid7() if repeat_key is None else self._message_id(report_id, repeat_key)
 
@@ -272,7 +343,15 @@ class IntakeHandlers:
             sealed = await uow.keys.seal(report_id, "report.message", body)
             uow.put(
                 MESSAGES,
-                Message(message_id, report_id, now, by_staff=False, question=False, body=sealed),
+                Message(
+                    message_id,
+                    report_id,
+                    now,
+                    by_staff=False,
+                    question=False,
+                    body=sealed,
+                    kept_at=now,
+                ),
             )
             uow.emit(
                 topics.REPORTER_MESSAGE_SENT_V1,
@@ -288,6 +367,7 @@ class IntakeHandlers:
             raise AlreadyWithdrawn from None
         if written:
             measure.record_message(self._hub.metrics)
+            self.watch.hint()
 
     def _message_id(self, report_id: str, repeat_key: str) -> str:
         text = f"{report_id}|{repeat_key}".encode()
@@ -359,9 +439,17 @@ class IntakeHandlers:
                 by_staff=True,
                 question=data.question,
                 body=data.body,
+                kept_at=uow.now(),
             ),
         )
+        self.watch.hint()
         return None
+
+
+def _repeated(fingerprint: str, report: Report) -> str:
+    if not hmac.compare_digest(fingerprint, report.fingerprint):
+        raise RepeatDiffers
+    return "duplicate"
 
 
 def submitted(report: Report) -> ReportSubmittedV1:
@@ -388,6 +476,9 @@ def submitted(report: Report) -> ReportSubmittedV1:
         content=report.content,
         contact=contact,
         via=report.via,
+        affected=Affected(report.affected) if report.affected else None,
+        risk=tuple(Risk(r) for r in report.risk),
+        flood=report.flood,
     )
 
 

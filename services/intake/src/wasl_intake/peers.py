@@ -229,6 +229,7 @@ class PeerDoor:
 
     def routes(self) -> Iterable[ApiRoute]:
         hub, reference = _parameter("hub"), _parameter("reference")
+        key = _parameter("key", "query", f"^{_KEY.pattern}$")
         one = "/peers/{hub}/reports"
         post, read = problems(401, 413, 415, 422, 503), problems(401, 404, 503)
         return (
@@ -238,7 +239,9 @@ class PeerDoor:
             ),
             (
                 *("GET", one, self.find, "Find the report of a key, hub to hub"),
-                *(described(None, hub, _parameter("key", "query"), *_SIGNED), read, 200),
+                described(None, hub, key, *_SIGNED),
+                {**read, **problems(422)},
+                200,
             ),
             (
                 *("GET", one + "/{reference}", self.status, "Follow a report, hub to hub"),
@@ -252,8 +255,9 @@ class PeerDoor:
         )
 
 
-def _parameter(name: str, place: str = "path") -> dict[str, Any]:
-    return {"name": name, "in": place, "required": True, "schema": {"type": "string"}}
+def _parameter(name: str, place: str = "path", pattern: str = "") -> dict[str, Any]:
+    schema = {"type": "string", **({"pattern": pattern} if pattern else {})}
+    return {"name": name, "in": place, "required": True, "schema": schema}
 
 
 _SIGNED = [

@@ -9,6 +9,7 @@ a person: content, contact and messages are sealed with the report's data key.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 
 from wasl_chassis.store import Collection, Doc, Index
 from wasl_schemas.base import Model
@@ -46,6 +47,12 @@ class Report:
     withdrawn_at: datetime | None = None
     #: Hubs it came through, oldest first; empty for a person's own report.
     via: tuple[str, ...] = ()
+    affected: str | None = None
+    risk: tuple[str, ...] = ()
+    #: Numbers of such reports say nothing; see the event.
+    flood: bool = False
+    #: When the reporter last changed the contact themselves.
+    contact_changed_at: datetime | None = None
 
 
 def _encode_report(r: Report) -> Doc:
@@ -66,6 +73,10 @@ def _encode_report(r: Report) -> Doc:
         "contact_address": r.contact_address,
         "withdrawn_at": r.withdrawn_at,
         "via": list(r.via),
+        "affected": r.affected,
+        "risk": list(r.risk),
+        "flood": r.flood,
+        "contact_changed_at": r.contact_changed_at,
     }
 
 
@@ -88,6 +99,10 @@ def _decode_report(d: Doc) -> Report:
         d["contact_address"],
         d["withdrawn_at"],
         tuple(d.get("via", ())),
+        d.get("affected"),
+        tuple(d.get("risk", ())),
+        d.get("flood", False),
+        contact_changed_at=d.get("contact_changed_at"),
     )
 
 
@@ -141,6 +156,8 @@ class Message:
     by_staff: bool
     question: bool
     body: str
+    #: When it was stored here, by which open threads find what is new; None before that was kept.
+    kept_at: datetime | None = None
 
 
 def _encode_message(m: Message) -> Doc:
@@ -150,6 +167,7 @@ def _encode_message(m: Message) -> Doc:
         "by_staff": m.by_staff,
         "question": m.question,
         "body": m.body,
+        "kept_at": m.kept_at,
     }
 
 
@@ -158,9 +176,15 @@ MESSAGES: Collection[Message] = Collection(
     lambda m: m.message_id,
     _encode_message,
     lambda d: Message(
-        d["_id"], d["report_id"], d["sent_at"], d["by_staff"], d["question"], d["body"]
+        d["_id"],
+        d["report_id"],
+        d["sent_at"],
+        d["by_staff"],
+        d["question"],
+        d["body"],
+        d.get("kept_at"),
     ),
-    indexes=(Index((("report_id", 1), ("sent_at", 1))),),
+    indexes=(Index((("report_id", 1), ("sent_at", 1))), Index((("kept_at", 1),))),
 )
 
 
@@ -244,4 +268,55 @@ UNHEARD: Collection[Unheard] = Collection.of(
     "unheard", Unheard, "report_id", (Index((("due_at", 1),)),)
 )
 
-ALL = (REPORTS, LINKS, MESSAGES, CASE_VIEWS, SWEEPS, UNHEARD)
+
+class FeedbackKind(StrEnum):
+    COMPLAINT = "complaint"
+    SUGGESTION = "suggestion"
+    THANKS = "thanks"
+    #: Access, rectification, objection, erasure: rights over one's own data.
+    DATA_RIGHTS = "data_rights"
+    #: Against a decision of the hub.
+    APPEAL = "appeal"
+
+
+class FeedbackState(StrEnum):
+    OPEN = "open"
+    ANSWERED = "answered"
+    WITHDRAWN = "withdrawn"
+
+
+class Feedback(Model):
+    """A message about the hub itself. ``text`` and ``answer`` are sealed; none once withdrawn."""
+
+    feedback_id: str
+    fingerprint: str
+    kind: FeedbackKind
+    language: str
+    received_at: datetime
+    #: None: the country sets no limit.
+    answer_by: datetime | None
+    text: str | None
+    state: FeedbackState = FeedbackState.OPEN
+    answer: str | None = None
+    answered_at: datetime | None = None
+    answered_by: str | None = None
+
+
+#: ``_id`` is the keyed hash of the receipt, under a key of its own.
+FEEDBACK: Collection[Feedback] = Collection.of(
+    "feedback", Feedback, "feedback_id", (Index((("state", 1), ("answer_by", 1))),)
+)
+
+
+class Rating(Model):
+    """What a reporter thought of the help, one answer a report; None: not answered."""
+
+    report_id: str
+    helped: str | None = None
+    recommend: str | None = None
+    rated_at: datetime
+
+
+RATINGS: Collection[Rating] = Collection.of("ratings", Rating, "report_id")
+
+ALL = (REPORTS, LINKS, MESSAGES, CASE_VIEWS, SWEEPS, UNHEARD, FEEDBACK, RATINGS)

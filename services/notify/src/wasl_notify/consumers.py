@@ -14,6 +14,9 @@ def register(service: Service, h: NotifyHandlers) -> None:
     service.consume(
         topics.REPORT_WITHDRAWN_V1, h.on_report_withdrawn, prefetch=h.prefetch_withdrawn
     )
+    service.consume(
+        topics.REPORTER_CONTACT_CHANGED_V1, h.on_contact_changed, prefetch=h.prefetch_contacts
+    )
     service.consume(topics.CASE_OPENED_V1, h.on_case_opened)
     service.consume(topics.CASE_UPDATED_V1, h.on_case_updated)
     service.consume(topics.DISPATCH_UPDATED_V1, h.on_dispatch_updated)

@@ -22,6 +22,7 @@ from wasl_schemas.events.dispatch_updated_v1 import DispatchUpdatedV1
 from wasl_schemas.events.referral_requested_v1 import ReferralRequestedV1
 from wasl_schemas.events.report_submitted_v1 import ReportSubmittedV1
 from wasl_schemas.events.report_withdrawn_v1 import ReportWithdrawnV1
+from wasl_schemas.events.reporter_contact_changed_v1 import ReporterContactChangedV1
 from wasl_schemas.events.staff_message_sent_v1 import StaffMessageSentV1
 from wasl_schemas.ids import uuid7
 from wasl_schemas.lifecycle import ReferralState
@@ -70,7 +71,7 @@ class NotifyHandlers:
 
     # -- reports ---------------------------------------------------------------------------------
 
-    def _contact(self, data: ReportSubmittedV1) -> str | None:
+    def _contact(self, data: ReportSubmittedV1 | ReporterContactChangedV1) -> str | None:
         """The sealed address, where it may be used."""
         contact = data.contact
         if contact is None or not (self._mail and contact.safe and contact.channel == "email"):
@@ -126,6 +127,45 @@ class NotifyHandlers:
         forget_at = uow.now() + _TOMBSTONE
         gone = Reporter(report_id=report_id, address=None, language="und", forget_at=forget_at)
         uow.put(REPORTERS, gone)
+
+    async def prefetch_contacts(
+        self, events: Sequence[Event[ReporterContactChangedV1]], uow: UnitOfWork
+    ) -> None:
+        await uow.load(REPORTERS, [e.data.report_id for e in events])
+
+    async def on_contact_changed(
+        self, event: Event[ReporterContactChangedV1], uow: UnitOfWork
+    ) -> Outcome | None:
+        """Write there from now on, or nowhere; the newest change holds."""
+        data = event.data
+        if not self._mail:
+            return None
+        known = await uow.get(REPORTERS, data.report_id)
+        if known is not None and not known.takes(data.changed_at):
+            return Outcome.STALE
+        now, address = uow.now(), self._contact(data)
+        # Without an address the mark stays as after a withdrawal: it keeps a late submission out.
+        keep = _TOMBSTONE if address is None else self._keep
+        held = known or Reporter(
+            report_id=data.report_id, address=None, language=data.language, forget_at=now + keep
+        )
+        change = {
+            "address": address,
+            "language": data.language,
+            "contact_at": data.changed_at,
+            "forget_at": now + keep,
+        }
+        if address is None or held.address is None:
+            # Who could not be reached has no links yet: they are looked up as for a new reporter.
+            reached = address is not None
+            change |= {
+                "since": data.changed_at if reached else None,
+                "due_at": now if reached else None,
+                "lease": None,
+                "lease_until": None,
+            }
+        uow.put(REPORTERS, held.model_copy(update=change))
+        return None
 
     # -- cases -----------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ links keep the highest version and reporters remember their causes.
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from itertools import islice
 from typing import TypeVar
@@ -36,6 +36,7 @@ from wasl_notify.repository import (
 )
 
 T = TypeVar("T")
+News = tuple[str, str, datetime]
 #: Documents and pages claimed a turn, and documents changed in one commit.
 BATCH, PAGES, SLICE = 50, 10, 250
 LEASE = timedelta(seconds=30)
@@ -48,11 +49,11 @@ class Effects:
     """What follows from what was read."""
 
     links: list[Join] = field(default_factory=list)
-    #: report → (cause, template) of each thing to tell.
-    news: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
+    #: report → (cause, template, when we were told) of each thing to tell.
+    news: dict[str, list[News]] = field(default_factory=dict)
 
-    def tell(self, report_id: str, cause: str, template: str) -> None:
-        self.news.setdefault(report_id, []).append((cause, template))
+    def tell(self, report_id: str, cause: str, template: str, at: datetime) -> None:
+        self.news.setdefault(report_id, []).append((cause, template, at))
 
 
 def _slices(items: Iterable[T]) -> Iterator[list[T]]:
@@ -117,7 +118,7 @@ class Joiner:
             effects.links += [j for j in page.joins if j.report_id in new]
             for fact in page.facts:
                 if fact.cause is not None and fact.about in new:
-                    effects.tell(fact.about, fact.cause, fact.template)
+                    effects.tell(fact.about, fact.cause, fact.template, page.at)
         await self._apply(effects)
 
         async def finish(uow: UnitOfWork) -> None:
@@ -147,7 +148,7 @@ class Joiner:
         for page in await pages_about(hub.store, reports):
             for fact in page.facts:
                 for report_id in reports.get(fact.about, ()) if fact.cause else ():
-                    effects.tell(report_id, str(fact.cause), fact.template)
+                    effects.tell(report_id, str(fact.cause), fact.template, page.at)
         await self._apply(effects)
 
         async def finish(uow: UnitOfWork) -> None:
@@ -195,18 +196,18 @@ class Joiner:
     # -- what follows ------------------------------------------------------------------------------
 
     async def _of_pages(self, pages: Sequence[Page]) -> Effects:
-        news = [f for page in pages for f in page.facts if f.cause is not None]
+        news = [(f, page.at) for page in pages for f in page.facts if f.cause is not None]
         joins = [j for page in pages for j in page.joins]
-        reports = {j.report_id for j in joins} | {f.about for f in news if f.of_report}
+        reports = {j.report_id for j in joins} | {f.about for f, _ in news if f.of_report}
         known = await reachable(self._hub.store, reports)
         members: dict[str, list[str]] = {}
-        for link in await links_of(self._hub.store, {f.about for f in news if not f.of_report}):
+        for link in await links_of(self._hub.store, {f.about for f, _ in news if not f.of_report}):
             members.setdefault(link.case_id, []).append(link.report_id)
         effects = Effects(links=[j for j in joins if j.report_id in known])
-        for fact in news:
+        for fact, at in news:
             told = [fact.about] if fact.about in known else members.get(fact.about, ())
             for report_id in told:
-                effects.tell(report_id, str(fact.cause), fact.template)
+                effects.tell(report_id, str(fact.cause), fact.template, at)
         return effects
 
     async def _apply(self, effects: Effects) -> None:
@@ -234,17 +235,17 @@ class Joiner:
             )
             uow.put(LINKS, link)
 
-    async def _tell(
-        self, uow: UnitOfWork, news: Sequence[tuple[str, Sequence[tuple[str, str]]]]
-    ) -> None:
+    async def _tell(self, uow: UnitOfWork, news: Sequence[tuple[str, Sequence[News]]]) -> None:
         await uow.load(REPORTERS, [report_id for report_id, _ in news])
         reporters = [r for i, _ in news if (r := await uow.get(REPORTERS, i)) is not None]
         await uow.load(NOTIFICATIONS, [r.open_message for r in reporters if r.open_message])
         for report_id, causes in news:
-            for cause, template in causes:
+            for cause, template, at in causes:
                 reporter = await uow.get(REPORTERS, report_id)
                 if reporter is None:
                     break
+                if reporter.saw(at):
+                    continue
                 name = reporter.open_message
                 waiting: Notification | None = None
                 if name is not None:

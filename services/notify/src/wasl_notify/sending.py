@@ -205,7 +205,8 @@ class Mailing:
         now = uow.now()
         reporter = await uow.get(REPORTERS, message.report_id)
         if reporter is None or reporter.address is None:
-            return self._drop(uow, message, "withdrawn")
+            removed = reporter is not None and reporter.contact_at is not None
+            return self._drop(uow, message, "contact_removed" if removed else "withdrawn")
         quiet = reporter.quiet_until
         if message.sending_since is None and quiet is not None and quiet > now:
             wait = {"due_at": quiet, "lease": None, "lease_until": None}

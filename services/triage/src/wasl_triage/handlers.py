@@ -193,7 +193,7 @@ class TriageHandlers:
             own = report_item(data.report_id)
             items[own.key] = own
         found = signals.personal_data(content.narrative)
-        facts = set(signals_from_answers(data.danger_now, data.under_18, data.under_13))
+        facts = set(signals_from_answers(data.danger_now, data.under_18, data.under_13, data.risk))
         if found:
             facts.add(Signal.PERSONAL_DATA_IN_TEXT)
         if signals.self_harm_cue(content.narrative):
@@ -268,6 +268,7 @@ class TriageHandlers:
             consent_partner=data.consent_partner,
             consent_authority=data.consent_authority,
             via=data.via,
+            flood=data.flood,
         )
 
     def _join(self, uow: UnitOfWork, case: Case, data: ReportSubmittedV1, reading: Reading) -> None:
@@ -414,6 +415,7 @@ class TriageHandlers:
             consent_partner=report.consent_partner,
             consent_authority=report.consent_authority,
             via=report.via,
+            flood=report.flood,
         )
         case.weigh(self._pack, self._scales, now)
         announce(uow, case, CaseChange.REPORT_LEFT, report_id=report.id)
@@ -658,6 +660,7 @@ def _report(data: ReportSubmittedV1, reading: Reading | None) -> Report:
         personal=reading.personal if reading else (),
         refused=reading.refused if reading else (),
         via=data.via,
+        flood=data.flood,
     )
 
 

@@ -181,6 +181,7 @@ def _encode_case(c: Case) -> Doc:
         "reported": [[k, v] for k, v in c.reported.items()],
         "facts": [[k, v] for k, v in c.facts.items()],
         "reports": c.reports,
+        "flood": c.flood,
         "recent": c.recent,
         "consent_partner": c.consent_partner,
         "consent_authority": c.consent_authority,
@@ -234,6 +235,7 @@ def _decode_case(d: Doc) -> Case:
         reported={k: v for k, v in d["reported"]},  # noqa: C416  pairs, as lists from the database
         facts={k: v for k, v in d["facts"]},  # noqa: C416
         reports=d["reports"],
+        flood=d.get("flood", 0),
         recent=list(d["recent"]),
         consent_partner=d["consent_partner"],
         consent_authority=d["consent_authority"],
@@ -310,6 +312,8 @@ class Report:
     awaited: bool = False
     #: Hubs it came through, oldest first.
     via: tuple[str, ...] = ()
+    #: It speaks for no crowd; see the event.
+    flood: bool = False
 
 
 def _encode_report(r: Report) -> Doc:
@@ -329,6 +333,7 @@ def _encode_report(r: Report) -> Doc:
         "withdrawn_at": r.withdrawn_at,
         "awaited": r.awaited,
         "via": list(r.via),
+        "flood": r.flood,
     }
 
 
@@ -350,6 +355,7 @@ def _decode_report(d: Doc) -> Report:
         d["withdrawn_at"],
         d["awaited"],
         tuple(d.get("via", ())),
+        d.get("flood", False),
     )
 
 

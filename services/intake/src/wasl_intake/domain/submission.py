@@ -23,6 +23,11 @@ MEANINGFUL = 3
 
 ChannelWord = Literal["web", "api", "email", "chat", "phone", "whatsapp", "social", "partner"]
 
+AffectedWord = Literal["self", "child", "other"]
+RiskWord = Literal["meeting_planned", "threatened", "self_harm", "unsafe_place"]
+
+#: How a fingerprint of media is written: its algorithm and lower-case hex.
+FINGERPRINT = re.compile(r"^(?:pdq:[0-9a-f]{64}|sha256:[0-9a-f]{64}|md5:[0-9a-f]{32})$")
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _ADDRESS = re.compile(rf"[A-Za-z0-9.!#$%&'*+/=?^_`{{|}}~-]{{1,64}}@(?:{_LABEL}\.)+[A-Za-z]{{2,63}}")
@@ -64,6 +69,8 @@ def meaningful(text: str) -> bool:
 Location = Annotated[str, Field(max_length=locations.MAX_LENGTH), AfterValidator(locations.clean)]
 Prose = Annotated[str, Field(max_length=NARRATIVE_MAX), AfterValidator(_prose)]
 
+Fingerprint = Annotated[str, Field(pattern=FINGERPRINT.pattern, max_length=71)]
+
 
 class Request(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
@@ -90,12 +97,27 @@ class ReportRequest(Request):
     danger_now: bool | None = Field(default=None, description="Somebody is in danger now")
     under_18: bool | None = Field(default=None, description="The person affected is under 18")
     under_13: bool | None = Field(default=None, description="The person affected is under 13")
+    affected: AffectedWord | None = Field(
+        default=None, description="Whom it happens to: the reporter, a child they know, others"
+    )
+    risk: tuple[RiskWord, ...] = Field(
+        default=(),
+        max_length=4,
+        description="Questions of the risk screen answered with yes. unsafe_place: nobody may write"
+        " or call there",
+    )
     locations: tuple[Location, ...] = Field(
         default=(),
         max_length=LOCATIONS_MAX,
         description="Web addresses (also defanged), links of known apps, account names, numbers",
     )
     narrative: Prose = Field(default="", description="What happened, in the reporter's words")
+    fingerprints: tuple[Fingerprint, ...] = Field(
+        default=(),
+        max_length=20,
+        description="Of media the reporter holds, made on their device: pdq, sha256 or md5 in hex."
+        " The media itself is never accepted",
+    )
     contact: ContactRequest | None = None
     consent_partner: bool = Field(
         default=True, description="The location and the category may go to the platform"
@@ -112,6 +134,10 @@ class ReportRequest(Request):
                 "under_13 and under_18 contradict each other",
                 {"fix": "Who is under 13 is under 18.", "field": "under_13"},
             )
+        if len(set(self.risk)) != len(self.risk):
+            raise PydanticCustomError(
+                "repeated", "holds a word twice", {"fix": "Give each once.", "field": "risk"}
+            )
         if not self.locations and not meaningful(self.narrative):
             raise PydanticCustomError(
                 "nothing_reported",
@@ -123,7 +149,7 @@ class ReportRequest(Request):
 
 class ReceiptRequest(Request):
     receipt: str = Field(
-        max_length=200, description="As the reporter kept it; case and dashes do not matter"
+        max_length=500, description="As the reporter kept it: letters, words or digits"
     )
 
 

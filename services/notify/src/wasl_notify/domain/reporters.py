@@ -15,11 +15,16 @@ from wasl_schemas.lifecycle import NotificationState
 from wasl_notify.domain.journal import NEWS
 
 Channel = Literal["email", "webhook"]
+#: Intake may be this far behind us: younger news is told again rather than never.
+SHOWN_WITHIN = timedelta(minutes=5)
 
 
 class Reporter(Model):
-    """A report whose sender may be written to. ``address`` is sealed; None: withdrawn, never write.
+    """A report whose sender may be written to. ``address`` is sealed; None: do not write, for ever
+    where ``contact_at`` is None too, for the report was withdrawn.
 
+    ``contact_at``: when the reporter last changed the contact themselves. ``since``: they were
+    reachable only from then on; what they had on their screen before is no news to them.
     ``open_message``: the message that takes further causes in, never one that is being sent.
     ``quiet_until``: no other message before. ``due_at``: set until earlier pages of the journal
     have been looked through.
@@ -31,10 +36,22 @@ class Reporter(Model):
     causes: tuple[str, ...] = ()
     open_message: str | None = None
     quiet_until: datetime | None = None
+    contact_at: datetime | None = None
+    since: datetime | None = None
     forget_at: datetime
     due_at: datetime | None = None
     lease: str | None = None
     lease_until: datetime | None = None
+
+    def takes(self, changed_at: datetime) -> bool:
+        """Whether a contact of that time is news: the newest holds, and a withdrawal for good."""
+        if self.contact_at is None:
+            return self.address is not None
+        return changed_at > self.contact_at
+
+    def saw(self, told_at: datetime) -> bool:
+        """Whether what we were told then was on their page when they left the contact."""
+        return self.since is not None and told_at < self.since - SHOWN_WITHIN
 
 
 class Link(Model):

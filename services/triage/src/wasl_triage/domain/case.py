@@ -185,6 +185,8 @@ class Case:
     reported: dict[str, int] = field(default_factory=dict)
     facts: dict[str, int] = field(default_factory=dict)
     reports: int = 0
+    #: Of these, how many came in a flood: they do not speak for many reporters.
+    flood: int = 0
     recent: list[str] = field(default_factory=list)
     consent_partner: int = 0
     consent_authority: int = 0
@@ -232,9 +234,11 @@ class Case:
         consent_partner: bool,
         consent_authority: bool,
         via: Iterable[str] = (),
+        flood: bool = False,
     ) -> None:
         """Count one more report. A fact an analyst had dismissed counts again, being new."""
         self.reports += 1
+        self.flood += flood
         self.recent = [*self.recent[-(RECENT - 1) :], report_id]
         if category is not None:
             self.reported[category] = self.reported.get(category, 0) + 1
@@ -257,9 +261,11 @@ class Case:
         consent_partner: bool,
         consent_authority: bool,
         via: Iterable[str] = (),
+        flood: bool = False,
     ) -> None:
         """The exact opposite of :meth:`join`."""
         self.reports -= 1
+        self.flood -= flood
         self.recent = [r for r in self.recent if r != report_id]
         if category is not None:
             self.reported[category] -= 1
@@ -279,7 +285,7 @@ class Case:
     # -- what follows from the facts -------------------------------------------------------
 
     def signals(self, scales: Scales) -> frozenset[Signal]:
-        found = scales.signals(self.facts, self.reports) | item_signals(
+        found = scales.signals(self.facts, self.reports - self.flood) | item_signals(
             has_url=self.has_url, needs_expansion=self.needs_expansion
         )
         if self.assessment is not None:

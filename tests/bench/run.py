@@ -2,13 +2,15 @@
 """`make bench`: ratios of one run on one machine. `--peers` adds Celery with Redis.
 
 (a) raw limit  (b) the hub's chain at 1, 2 and 4 triage replicas  (c) the same handlers, one event a
-transaction  (d) intake over HTTP  (e) a dead connector beside a living one  (f) peers.
+transaction  (d) intake over HTTP  (e) a dead connector beside a living one  (f) peers  (g) the
+reporter's form beside the API, also with the broker or the database away.
 The chain: report.submitted → case → dispatch.requested → ledger row, every step durable (majority).
 """
 
 import argparse
 import asyncio
 import json
+import os
 import statistics
 import sys
 import time
@@ -27,6 +29,8 @@ from workload import reports, unique
 WORK = ROOT / ".wasl" / "bench"
 OFF = {"reference": {"base_url": "http://127.0.0.1:9", "token": "x" * 32}}
 STAFF = json.dumps([{"name": "bench", "sha256": "0" * 64, "roles": ["analyst"]}])
+#: Reports before a measurement of a door.
+WARM = 100
 say = Console(stderr=True)
 
 
@@ -118,27 +122,72 @@ async def chain(count: int, replicas: int = 1, **env: str) -> dict[str, Any]:
 
 async def intake(count: int) -> dict[str, Any]:
     async with machine(WORK / "intake") as m:
-        from wasl_local.servers import free_port
-
-        port = free_port()
-        m.start(
-            "intake",
-            "wasl_intake",
-            WASL_INTAKE_PORT=str(port),
-            WASL_INTAKE_FLOOD_RATE="100000",  # what is measured is the work, not the brake
-            WASL_INTAKE_FLOOD_SIMILAR="100000",
-        )
+        port = _intake(m)
         await m.ready()
         for size in (500, count):  # the first warms up
             m.clock_in()
-            process = await asyncio.create_subprocess_exec(
-                sys.executable, str(Path(__file__).with_name("loadgen.py")), str(port), str(size),
-                "64", stdout=asyncio.subprocess.PIPE,
-            )  # fmt: skip
-            out, _ = await process.communicate()
-        result = json.loads(out)
+            result = await _load("loadgen.py", port, size, 64)
         stored = m.database("intake").reports.count_documents({})
         return {**result, "stored": stored, "expected": count + 500, **costs(m.clock_out(), count)}
+
+
+async def door(count: int, client: str, people: int, away: str = "") -> dict[str, Any]:
+    """``client``: the script that sends; ``away``: kafka or mongod, stopped before the measurement.
+
+    With the spool. Memory is the intake process's alone; stored is counted once all is back.
+    """
+    async with machine(WORK / f"door-{client[:4]}-{away or 'up'}") as m:
+        port = _intake(m, WASL_INTAKE_SPOOL=str(m.directory / "spool"))
+        await m.ready()
+        await _load(client, port, WARM, people)
+        server = {"kafka": m.kafka, "mongod": m.mongo}.get(away)
+        if server is not None:
+            await asyncio.to_thread(server.stop)
+            await _load(client, port, people, people)  # one of them finds out, and waits for it
+        m.clock_in()
+        result = await _load(client, port, count, people)
+        cost = m.clock_out()
+        expected = WARM + (people if server else 0) + count
+        if server is not None:
+            await asyncio.to_thread(server.start)
+        rows = m.database("intake").reports
+        await first_to_last(lambda: rows.count_documents({}), expected, alive=m.check)
+        cost.memory = {"intake": cost.memory["intake"]}
+        return {
+            **result,
+            "stored": rows.count_documents({}),
+            "expected": expected,
+            **costs(cost, count),
+        }
+
+
+def _intake(m: Machine, **env: str) -> int:
+    """Start the service; returns its port."""
+    from wasl_local.servers import free_port
+
+    port = free_port()
+    m.start(
+        "intake",
+        "wasl_intake",
+        WASL_INTAKE_PORT=str(port),
+        WASL_INTAKE_FLOOD_RATE="100000",  # what is measured is the work, not the brake
+        WASL_INTAKE_FLOOD_SIMILAR="100000",
+        WASL_INTAKE_FLOOD_BITS="12",  # what is asked of a form's sender in calm, less their work
+        **env,
+    )
+    return port
+
+
+async def _load(client: str, port: int, count: int, connections: int) -> dict[str, Any]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, str(Path(__file__).with_name(client)), str(port), str(count),
+        str(connections), stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    out, _ = await process.communicate()
+    if process.returncode:
+        raise RuntimeError(f"{client} failed; what it wrote is above")
+    result: dict[str, Any] = json.loads(out)
+    return result
 
 
 async def neighbours(count: int, dead: bool) -> dict[str, Any]:
@@ -199,7 +248,10 @@ async def main(count: int, peers: bool, only: str, rounds: int) -> None:
         "reports": count,
         "duplicates": count - unique(count),
         "pack": PACK.name,
+        "load_before": os.getloadavg(),
     }
+    say.print(f"load of this machine before: {', '.join(f'{n:.1f}' for n in os.getloadavg())}")
+    form, api = max(200, count // 20), max(1_000, count // 4)
     steps: list[tuple[str, str, Any]] = [
         ("a", "raw", lambda: raw(count)),
         ("b", "chain", lambda: chain(count)),
@@ -209,6 +261,12 @@ async def main(count: int, peers: bool, only: str, rounds: int) -> None:
         ("d", "intake", lambda: intake(count)),
         ("e0", "neighbour alive", lambda: neighbours(600, dead=False)),
         ("e1", "neighbour dead", lambda: neighbours(600, dead=True)),
+        ("g0", "form", lambda: door(form, "formgen.py", 16)),
+        ("g1", "form, broker away", lambda: door(form, "formgen.py", 16, "kafka")),
+        ("g2", "form, database away", lambda: door(form, "formgen.py", 16, "mongod")),
+        ("g3", "API", lambda: door(api, "loadgen.py", 64)),
+        ("g4", "API, broker away", lambda: door(api, "loadgen.py", 64, "kafka")),
+        ("g5", "API, database away", lambda: door(api, "loadgen.py", 64, "mongod")),
     ]
     if peers:
         from peers import celery_chain
@@ -226,8 +284,11 @@ async def main(count: int, peers: bool, only: str, rounds: int) -> None:
 async def _measure(
     steps: list[tuple[str, str, Any]], only: str, rounds: int, results: dict[str, Any]
 ) -> None:
+    keys = {key for key, _, _ in steps}
+    chosen = set(only.split(","))
     for key, name, step in steps:
-        if only and key not in only.split(","):
+        letter = key.rstrip("0123456789")
+        if only and key not in chosen and (letter in keys or letter not in chosen):
             continue
         runs = []
         for _ in range(rounds):
@@ -276,13 +337,19 @@ def show(results: dict[str, Any]) -> None:
     ratio("4 replicas / 1 (b4/b)", "b4", "b", "no loss, no duplicate")
     ratio("p99 beside a dead connector / a living one", "e1", "e0", "≤ 1.05", "p99_ms")
     ratio("p50 beside a dead connector / a living one", "e1", "e0", "≤ 1.05", "p50_ms")
+    ratio("form / API (g0/g3), a form is 17 requests", "g0", "g3", "≥ 0.06")
+    for name, up, broker, database in (("form", "g0", "g1", "g2"), ("API", "g3", "g4", "g5")):
+        ratio(f"{name}, broker away / up ({broker}/{up})", broker, up, "≥ 0.80")
+        ratio(f"{name}, database away / up ({database}/{up})", database, up, "≥ 0.80")
+        ratio(f"{name}, p99, broker away / up", broker, up, "≤ 1.50", "p99_ms")
+        ratio(f"{name}, p99, database away / up", database, up, "≤ 1.50", "p99_ms")
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--reports", type=int, default=20_000)
     parser.add_argument("--peers", action="store_true")
-    parser.add_argument("--only", default="", help="e.g. a,b,d")
+    parser.add_argument("--only", default="", help="e.g. a,b,g1; e and g: all theirs")
     parser.add_argument("--rounds", type=int, default=1)
     args = parser.parse_args()
     asyncio.run(main(args.reports, args.peers, args.only, args.rounds))

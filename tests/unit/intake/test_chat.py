@@ -15,6 +15,7 @@ from pages import Person
 from wasl_chassis.failures import Overloaded, Retryable
 from wasl_intake.domain import receipt
 from wasl_intake.domain.submission import REPORT
+from wasl_intake.gate import Gate
 from wasl_intake.handlers import IntakeHandlers
 from wasl_intake.headers import Addresses
 from wasl_intake.live import Watch
@@ -47,7 +48,8 @@ class Replica:
         site = Site(Words(pack), Addresses(), hub.clock, pepper=PEPPER, limit=65_536)
         self.app = FastAPI()
         site.register(self.app)
-        FollowPages(site, self.handlers).register(self.app)
+        gate = Gate(pack, hub.clock, hub.metrics, pepper=PEPPER)
+        FollowPages(site, self.handlers, gate).register(self.app)
         ChatPages(site, self.handlers, heartbeat=0.1, hold=0.5).register(self.app)
 
     @contextlib.asynccontextmanager

@@ -427,3 +427,25 @@ def test_style_sheet_has_the_contrast_it_needs() -> None:
         assert contrast(scheme["on-accent"], scheme["accent"]) >= 4.5
         assert contrast(scheme["line"], scheme["paper"]) >= 3
         assert contrast(scheme["focus"], scheme["paper"]) >= 3
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+async def test_an_address_that_leads_nowhere_is_a_page(portal: Any, lang: str) -> None:
+    check(await portal.http.get(f"/{lang}/report/9"), lang)
+    assert (await portal.http.get(f"/{lang}/no/such")).status_code == 404
+
+
+async def test_fingerprints_go_when_the_image_turns_out_to_be_a_childs(morocco: Any) -> None:
+    person = Person(morocco, "fr")
+    await person.open("report/2")
+    await person.send(group="intimate")
+    await person.send(category="intimate_image_abuse")
+    await person.open("report/6")
+    await person.send(narrative="It is my picture", fingerprints="md5:" + "ab" * 16)
+    await person.open("report/5")
+    await person.send(affected="self", age="under_18")
+    await person.open("report/8")
+    morocco.later(seconds=3)
+    await person.send()
+    (event,) = morocco.hub.events(topics.REPORT_SUBMITTED_V1)
+    assert not (await morocco.hub.content(event.data.report_id)).fingerprints

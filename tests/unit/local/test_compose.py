@@ -31,7 +31,8 @@ def test_each_secret_has_its_file(tmp_path: Path) -> None:
     made = _make_secrets(tmp_path / "secrets")
     wanted = {Path(secret["file"]).name for secret in COMPOSE["secrets"].values()}
     assert wanted <= made.keys()
-    assert all(made[name].strip() for name in wanted)
+    # Keys of intake's API are made by `wasl api-keys new`; a channel without one says so and stops.
+    assert all(made[name].strip() for name in wanted if not name.startswith("api_key_"))
     settings = [name for name in wanted if re.fullmatch(r"connector_\w+", name)]
     assert all(isinstance(json.loads(made[name]), dict) for name in settings)
 

@@ -35,5 +35,6 @@ def portal(
         site.register(app)
         for area in areas:
             area.register(app)
+        site.close(app)
 
     return register

@@ -143,6 +143,8 @@ class ReportPages:
         if marks := draft.get("fingerprints", "").split():
             draft["fingerprints"] = " ".join([m for m in marks if FINGERPRINT.match(m)][:20])
         pack = page.pack
+        if not _own_image(page, draft):
+            draft.pop("fingerprints", None)
         group = draft.get("group")
         if step.name == "what":
             if group not in pack.groups and group != _UNKNOWN:
@@ -225,13 +227,12 @@ class ReportPages:
         if step.name == "what":
             values["groups"] = [(g, _inside(page, g.id)) for g in pack.groups.values()]
         if step.name == "details":
-            own = draft.get("category") in pack.portal.own_image
             helpers = [c for c in pack.portal.own_image_help if pack.contacts[c].shown]
             values |= {
                 "slips": slips(draft.get("narrative", ""))
                 if any(e.field == "slips" for e in errors)
                 else [],
-                "own_image": own,
+                "own_image": draft.get("category") in pack.portal.own_image,
                 "helpers": [page.words.contact(page.lang, c) for c in helpers],
                 "narrative_max": NARRATIVE_MAX,
             }
@@ -403,6 +404,15 @@ class ReportPages:
             page.state.put("thread", {"code": self._handlers.receipt_of(sent["token"])})
             return page.go("follow")
         return page.go("")
+
+
+def _own_image(page: Page, draft: Draft) -> bool:
+    """Whether fingerprints are offered: for an image of the reporter's own, as an adult."""
+    return (
+        draft.get("category") in page.pack.portal.own_image
+        and draft.get("affected") not in ("child", "other")
+        and draft.get("age") not in ("under_13", "under_18")
+    )
 
 
 def _inside(page: Page, group: str | None) -> list[Category]:

@@ -103,6 +103,14 @@ class Site:
         for lang in self.words.languages:
             self._route(app, f"/{lang}/leave", self._leaver(lang), "GET", "HEAD", "POST")
 
+    def close(self, app: FastAPI) -> None:
+        """After every page: an address that leads nowhere says so in the reader's language."""
+
+        async def nowhere(page: Page) -> Response:
+            return self.trouble(page, 404, page.say("There is no page at this address."))
+
+        self.add(app, "{rest:path}", get=nowhere)
+
     def add(
         self, app: FastAPI, path: str, *, get: Endpoint | None = None, post: Endpoint | None = None
     ) -> None:

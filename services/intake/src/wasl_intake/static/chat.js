@@ -6,6 +6,7 @@
   "use strict";
   const chat = document.getElementById("chat");
   const list = document.getElementById("thread");
+  const log = document.getElementById("log");
   const model = document.getElementById("line");
   const form = document.getElementById("write");
   if (!chat || !list || !model || !form || !window.fetch) return;
@@ -24,7 +25,7 @@
   };
   Array.from(list.children).forEach((item) => note(item.dataset.id));
   const bottom = () => {
-    list.scrollTop = list.scrollHeight;
+    log.scrollTop = log.scrollHeight;
   };
   const add = (line) => {
     if (known.has(line.id)) return false;

@@ -78,7 +78,7 @@ test-partners: setup ## Connectors on partners' real servers; skips, with the re
 
 .PHONY: test-browser
 test-browser: setup .wasl/npm/package-lock.json ## The portal in Chromium: ar and fr, phone and desktop, with and without script; REQUIRE=1 skips nothing
-	$(if $(REQUIRE),WASL_BROWSER_REQUIRED=1) $(BIN)/pytest -rs tests/browser
+	$(if $(REQUIRE),WASL_BROWSER_REQUIRED=1) $(BIN)/pytest -rs -n $(JOBS) tests/browser
 
 .PHONY: screenshots
 screenshots: setup .wasl/npm/package-lock.json ## A picture of every page in every state, in .wasl/screenshots

@@ -285,7 +285,7 @@ class Journey:
         async def opened() -> list[str]:
             return await self.hub.trace(self.receipts["form"])
 
-        [case_id] = await until(opened, 60, 0.3)
+        [case_id] = await until(opened, 120, 0.3)
         case = f"/cases/{case_id}"
         sheet = json.dumps(await self.desk(f"{case}?unredacted=true"))
         assert self.words["form narrative"] in sheet, "the analyst does not see what was reported"
@@ -306,7 +306,7 @@ class Journey:
 
     async def settled(self) -> None:
         """Everything has come to where it goes."""
-        await until(lambda: self._is("form", "removed"), 60, 0.3)
+        await until(lambda: self._is("form", "removed"), 120, 0.3)
 
         async def quiet() -> bool:
             mailed = {to.lower() for _, to in self.hub.mails()}
@@ -316,14 +316,14 @@ class Journey:
                 and not self.hub.outboxes()
             )
 
-        await until(quiet, 60, 0.5)
+        await until(quiet, 120, 0.5)
 
     async def _is(self, door: str, status: str) -> bool:
         return await self.status(door) == status
 
     async def take(self) -> None:
         await self.while_the_database_is_away()
-        await until(self._drained, 60, 0.3)
+        await until(self._drained, 120, 0.3)
         await self.by_form()
         await self.by_short_path()
         await self.by_api("api")
@@ -530,26 +530,34 @@ _GONE = {
 _REPLAY = ("database local.", "file mongo/data/")
 
 
+async def everything(journey: Journey) -> list[Place]:
+    """What is left now; the test's own copy of the spool is not the hub's."""
+    return _without([place for kind in await left(journey) for place in kind], "spool ")
+
+
+def _without(places: list[Place], *beginnings: str) -> list[Place]:
+    return [p for p in places if not p[0].startswith(beginnings)]
+
+
 async def test_after_a_withdrawal_no_secret_opens_it(journey: Journey) -> None:
-    stores = [p for places in await left(journey) for p in places if p[0].startswith(("to", "da"))]
-    before = await asyncio.to_thread(_recovered, journey, stores)
+    places = await everything(journey)
+    before = await asyncio.to_thread(_recovered, journey, _without(places, *_REPLAY))
     assert before >= _GONE, f"the attack does not open {_GONE - before}"
 
     asked = await journey.withdraw()
-    await until(lambda: journey._is("form", "withdrawn"), 30, 0.2)
+    await until(lambda: journey._is("form", "withdrawn"), 120, 0.2)
 
     async def quiet() -> bool:
         return not journey.hub.outboxes() and not await journey.hub.unread()
 
-    await until(quiet, 30, 0.3)
-    places = [p for kind in await left(journey) for p in kind if not p[0].startswith("spool ")]
-    stores = [p for p in places if not p[0].startswith(_REPLAY)]
-    after = await asyncio.to_thread(_recovered, journey, stores)
+    await until(quiet, 120, 0.3)
+    places = await everything(journey)
+    after = await asyncio.to_thread(_recovered, journey, _without(places, *_REPLAY))
     assert after & _GONE == set()
     # A limit, and no secret: whoever holds the master key and the oplog reads it until then.
-    replayed = [p for p in places if p[0].startswith("database local.")]
-    assert _GONE & await asyncio.to_thread(_recovered, journey, replayed) == _GONE, (
-        "docs say it does"
+    oplog = [p for p in places if p[0].startswith("database local.")]
+    assert await asyncio.to_thread(_recovered, journey, oplog) >= _GONE, (
+        "the limit is lifted: say so in docs/operations.md"
     )
     # What the hub says remains, and why: the item that a case still needs, under the case's key.
     doors = ("form ", "thread", "chat", "changed", "feedback")

@@ -21,6 +21,7 @@ from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
 from hub import Hub
 from pymongo import MongoClient
+from pymongo.database import Database
 from wasl_local.servers import EmbeddedMongo
 
 #: What every word begins with: a quick look for it spares the long one.
@@ -193,7 +194,7 @@ def databases(hub: Hub) -> list[Place]:
     client: MongoClient[dict[str, Any]]
     with MongoClient(hub.mongo.uri) as client:
         for name in client.list_database_names():
-            database = client.get_database(name, codec_options=raw)
+            database: Database[RawBSONDocument] = client.get_database(name, codec_options=raw)
             for collection in database.list_collection_names(filter={"type": "collection"}):
                 docs = database[collection].find()
                 found.append((f"database {name}.{collection}", b"\n".join(d.raw for d in docs)))

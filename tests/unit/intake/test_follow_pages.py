@@ -191,6 +191,18 @@ async def test_another_site_cannot_act_for_the_reporter(portal: Any) -> None:
 # -- the thread ------------------------------------------------------------------------------------
 
 
+async def test_another_site_cannot_act_in_a_browser_without_fetch_metadata(portal: Any) -> None:
+    _, code = await inside(portal)
+    for origin, status in (("https://evil.test", 403), ("http://hub.test", 303), ("null", 303)):
+        answer = await portal.http.post(
+            "/en/follow/contact",
+            data={"email": "somebody@example.org"},
+            headers={"origin": origin},
+        )
+        assert answer.status_code == status, origin
+        assert (report_of(portal, code).contact_address is None) == (status == 403)
+
+
 async def test_writing_goes_on_with_303_and_stays_one_message(portal: Any) -> None:
     person, code = await inside(portal)
     token = next(str(g["value"]) for g in person.page.all("input") if g.get("name") == "token")

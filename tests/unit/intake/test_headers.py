@@ -146,6 +146,20 @@ async def test_refused_forms_and_errors(web: Any, portal: Any) -> None:
         fits(answer, Kind.API)
 
 
+@pytest.mark.parametrize(("base", "secure"), [(PUBLIC, True), (ONION, False)])
+async def test_the_exit_takes_the_cookie_away_as_it_was_given(
+    web: Any, base: str, secure: bool
+) -> None:
+    """Over the onion service there is no TLS, and a browser does not obey a Secure cookie there."""
+    web.base_url = base
+    given = await web.post("/en/report/1", data={"danger": "no"})
+    taken = await web.get("/en/leave", headers={"cookie": f"{'__Host-' * secure}wasl=x"})
+    for answer in (given, taken):
+        (cookie,) = answer.headers.get_list("set-cookie")
+        assert ("secure" in cookie.lower()) == secure, cookie
+    assert "max-age=0" in taken.headers["set-cookie"].lower()
+
+
 async def test_the_onion_service_is_told_on_pages_only(web: Any) -> None:
     told = 0
     for method, path in paths(web.routes):

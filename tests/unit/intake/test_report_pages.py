@@ -12,6 +12,7 @@ from wasl_chassis.failures import Overloaded, Retryable
 from wasl_intake import bootstrap
 from wasl_intake.domain import receipt
 from wasl_intake.handlers import IntakeHandlers
+from wasl_intake.headers import Addresses
 from wasl_intake.portal.report import NARRATIVE_MAX
 from wasl_schemas import topics
 from wasl_schemas.country_pack import load_country_pack
@@ -449,3 +450,29 @@ async def test_fingerprints_go_when_the_image_turns_out_to_be_a_childs(morocco: 
     await person.send()
     (event,) = morocco.hub.events(topics.REPORT_SUBMITTED_V1)
     assert not (await morocco.hub.content(event.data.report_id)).fingerprints
+
+
+async def test_over_tls_the_cookie_is_this_hosts_alone(portal: Any) -> None:
+    hub, pack = portal.hub, portal.handlers._pack
+    app = bootstrap.compose(
+        portal.handlers,
+        pack,
+        hub.metrics,
+        pepper=b"p" * 32,
+        body_limit=65_536,
+        addresses=Addresses(public="https://hub.test"),
+        clock=hub.clock,
+    )
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app), base_url="https://hub.test"
+    ) as client:
+        answer = await client.post("/fr/report/6", data={"narrative": "kept over tls"})
+        (cookie,) = answer.headers.get_list("set-cookie")
+        assert cookie.startswith("__Host-wasl=")
+        assert "Secure" in cookie
+        assert "Path=/;" in cookie
+        assert "kept over tls" in (await client.get("/fr/report/6")).text
+        # One planted by a sibling host is not looked at.
+        planted = {"cookie": cookie.removeprefix("__Host-").partition(";")[0]}
+        client.cookies.clear()
+        assert "kept over tls" not in (await client.get("/fr/report/6", headers=planted)).text

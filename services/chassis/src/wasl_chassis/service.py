@@ -14,11 +14,10 @@ import platform
 import signal
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from importlib import metadata
 from typing import Any, TypeVar
 
-import uvicorn
 import uvloop
 from wasl_schemas.base import EventData
 from wasl_schemas.envelope import Event
@@ -34,6 +33,7 @@ from wasl_chassis.health import Check, Health, Heartbeat, admin_app
 from wasl_chassis.metrics import Metric, Metrics
 from wasl_chassis.mongo import MongoStore
 from wasl_chassis.outbox import DeadLetters, Outlet, Publisher
+from wasl_chassis.serving import HttpServer
 from wasl_chassis.settings import Settings, SettingsError, key_bytes, read_or_exit
 from wasl_chassis.store import Changes, Collection
 from wasl_chassis.tracing import NoTracer, OtelTracer, Tracer
@@ -75,14 +75,6 @@ def version(distribution: str) -> str:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:
         return "0"
-
-
-class _Server(uvicorn.Server):
-    """Uvicorn inside a service: signals belong to the service."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
 
 
 class Service:
@@ -132,6 +124,8 @@ class Service:
         self._apps: list[tuple[str, Any, str, int, Check | None]] = []
         self._closers: list[Callable[[], Awaitable[None]]] = []
         self._stopping = asyncio.Event()
+        #: Publications under way. Commits come one after another: a second one finds a late one.
+        self._publishing: set[asyncio.Future[None]] = set()
         self._failure: Systemic | None = None
         self._prepared = False
         self._drained = False
@@ -252,7 +246,12 @@ class Service:
         # The commit is the promise; the relay keeps it if publishing takes longer than a person
         # waits.
         publish = asyncio.ensure_future(self.outlet.publish(changes.outbox))
-        await asyncio.wait((publish,), timeout=0.5)
+        late = bool(self._publishing)
+        self._publishing.add(publish)
+        publish.add_done_callback(self._publishing.discard)
+        # Where an earlier one is late the broker is away, and nobody else waits in vain.
+        if not late:
+            await asyncio.wait((publish,), timeout=0.5)
 
     def fail(self, error: Systemic) -> None:
         """Stop the process: unready at once, exit status 70."""
@@ -283,14 +282,14 @@ class Service:
             "version": version(f"wasl-{self.name}"),
             "python": platform.python_version(),
         }
-        admin_task, admin = await self._http(
+        admin = await self._http(
             admin_app(self.health, self.metrics, about),
             self.settings.admin_host,
             self.settings.admin_port,
             "admin",
         )
         tasks: list[asyncio.Task[None]] = []
-        servers: list[tuple[asyncio.Task[None], _Server]] = []
+        servers: list[HttpServer] = []
         try:
             await self._serve_apps(servers, without_database=True)
             await self._prepare()
@@ -303,14 +302,12 @@ class Service:
                 await self._stopping.wait()
             await self._drain(tasks, servers)
         finally:
-            admin.should_exit = True
-            await admin_task
+            admin.stop()
+            await admin.stopped()
         log.info("stopped", extra={"drained": self._drained})
         return 70 if self._failure else 0 if self._drained else 1
 
-    async def _serve_apps(
-        self, servers: list[tuple[asyncio.Task[None], _Server]], *, without_database: bool
-    ) -> None:
+    async def _serve_apps(self, servers: list[HttpServer], *, without_database: bool) -> None:
         for name, app, host, port, check in self._apps:
             if (check is not None) == without_database:
                 servers.append(await self._http(app, host, port, name))
@@ -362,43 +359,10 @@ class Service:
                 self._prepared = True
                 return
 
-    async def _http(
-        self, app: Any, host: str, port: int, name: str
-    ) -> tuple[asyncio.Task[None], _Server]:
-        server = _Server(
-            uvicorn.Config(
-                app,
-                host=host,
-                port=port,
-                loop="none",
-                http="httptools",
-                ws="none",
-                lifespan="off",
-                access_log=False,
-                log_config=None,
-                server_header=False,
-                date_header=True,
-                proxy_headers=False,
-                backlog=2048,
-                timeout_keep_alive=30,
-                timeout_graceful_shutdown=int(self.settings.grace_seconds),
-            )
-        )
-        task = asyncio.create_task(self._serve(server, name))
-        while not server.started and not task.done():  # noqa: ASYNC110
-            await asyncio.sleep(0.005)  # uvicorn has no event for it
-        if task.done():
-            raise SettingsError(f"cannot listen on {host}:{port} for {name}; is the port taken?")
-        self.ports[name] = server.servers[0].sockets[0].getsockname()[1]
-        return task, server
-
-    @staticmethod
-    async def _serve(server: _Server, name: str) -> None:
-        try:
-            await server.serve()
-        except SystemExit:
-            # Uvicorn's way to say that it cannot bind; the caller names host and port.
-            log.error("a port cannot be bound", extra={"server": name})
+    async def _http(self, app: Any, host: str, port: int, name: str) -> HttpServer:
+        server = await HttpServer.start(app, host, port, name, grace=self.settings.grace_seconds)
+        self.ports[name] = server.port
+        return server
 
     async def _loop(
         self, name: str, seconds: float, turn: Callable[[], Awaitable[bool | None]]
@@ -464,15 +428,15 @@ class Service:
     async def _drain(
         self,
         tasks: Sequence[asyncio.Task[None]],
-        servers: Sequence[tuple[asyncio.Task[None], _Server]],
+        servers: Sequence[HttpServer],
     ) -> None:
         log.info("draining")
         self.consumer.draining = True
         try:
             async with asyncio.timeout(self.settings.grace_seconds):
-                for _, server in servers:
-                    server.should_exit = True
-                await asyncio.gather(*(task for task, _ in servers))
+                for server in servers:
+                    server.stop()
+                await asyncio.gather(*(server.stopped() for server in servers))
                 if self._subscription is not None:
                     await self._subscription.stop()
                 await asyncio.gather(*tasks)

@@ -22,6 +22,8 @@ from wasl_intake.repository import MESSAGES
 log = logging.getLogger(__name__)
 
 #: Replicas' clocks may differ, and a commit may take, by this much.
+#: Messages one look takes; in a flood the page's next poll or reload shows the rest.
+_MOST_NEW = 2_000
 OVERLAP = timedelta(seconds=60)
 #: Open pages of one thread.
 _EACH = 4
@@ -118,7 +120,9 @@ class Watch:
 
     async def _look(self) -> None:
         since = self._clock.now() - OVERLAP
-        found = await self._store.find(MESSAGES, {"kept_at": {"$gte": since}})
+        found = await self._store.find(
+            MESSAGES, {"kept_at": {"$gte": since}}, sort=(("kept_at", -1),), limit=_MOST_NEW
+        )
         new = {d["_id"]: d for d in found if d["_id"] not in self._seen}
         self._seen = {d["_id"]: d["kept_at"] for d in found}
         changed = {d["report_id"] for d in new.values()}

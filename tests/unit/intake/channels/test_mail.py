@@ -183,6 +183,24 @@ def test_the_same_mail_is_known_by_its_id_or_its_text(world: Any) -> None:
     assert one.message_id == read(world, f"{bare}one text\n").message_id
 
 
+async def test_a_copy_of_anothers_mail_is_not_answered_with_their_receipt(
+    world: Any, sink: Any
+) -> None:
+    text = "Message-ID: <1@sender.test>\n\nsomebody threatens me every day\n"
+    for who in (WHO, "other@elsewhere.test"):
+        await world.deliver(delivered(f"From: <{who}>\n{text}", who))
+        world.restart()
+    (_, to, mine), (_, whom, theirs) = sink.mails
+    assert (to, whom) == (WHO, "other@elsewhere.test")
+    first, second = (
+        {receipt.read(m.get_content()[a:b]) for a, b in receipt.find(m.get_content())}
+        for m in (mine, theirs)
+    )
+    assert first
+    assert second
+    assert not first & second
+
+
 async def test_another_persons_mail_cannot_join_a_thread(world: Any) -> None:
     """Anybody can write anybody's name into From; only a checked sender is one conversation."""
 

@@ -39,7 +39,7 @@ from wasl_intake.channels.contract import (
     Unauthentic,
     Verdict,
 )
-from wasl_intake.channels.desk import Desk
+from wasl_intake.channels.desk import LOOKED_AT, Desk
 from wasl_intake.channels.wording import Wording
 from wasl_intake.domain import receipt
 from wasl_intake.domain.submission import ChannelWord
@@ -68,7 +68,7 @@ _ANSWERED_BY_PROGRAM = (
     "list-id", "list-post", "list-unsubscribe", "x-autoreply", "x-autorespond", "x-loop",
     "x-failed-recipients",
 )  # fmt: skip
-_SIGNATURE = re.compile(r"\n-- ?\n(?:[^\n]*\n?){0,15}\Z")
+_SIGNATURE = re.compile(r"\n-- ?\n(?:[^\n]*\n){0,14}[^\n]*\Z")
 _COMMENT = re.compile(r"\([^()]{0,500}\)")
 _RESULT = re.compile(
     r"^\s*([a-z0-9-]+)\s*(?:/\s*\d+)?\s*=\s*([a-z]+)(.*)$", re.IGNORECASE | re.DOTALL
@@ -187,7 +187,9 @@ class Mail:
         known_by = given or "|".join((mail.one("date"), author, text))
         return [
             Inbound(
-                f"{known_by}|{to}",
+                # The author, too: who has a copy of another's mail and sends it on from their own
+                # address must not be answered with the receipt of the other's report.
+                f"{known_by}|{author}|{to}",
                 author or sent_by,
                 text,
                 hint=found[0] if found else "",
@@ -312,11 +314,11 @@ def _words(mail: mime.Mail) -> str:
     text = _SIGNATURE.sub("", f"\n{text}").strip()
     lines = text.split("\n")
     quoted = "\n".join(x for x in lines if x.lstrip().startswith(">"))
-    ours = receipt.find(quoted)
+    ours = receipt.find(quoted[:LOOKED_AT])
     if ours:
         start, end = ours[0]
         own = "\n".join(x for x in lines if not x.lstrip().startswith(">")).strip()
-        own = own if receipt.find(own) else f"{quoted[start:end]}\n{own}"
+        own = own if receipt.find(own[:LOOKED_AT]) else f"{quoted[start:end]}\n{own}"
         return _without_attribution(own)
     subject = "" if mail.has("in-reply-to", "references") else mail.subject.strip()
     return f"{subject}\n\n{text}".strip()

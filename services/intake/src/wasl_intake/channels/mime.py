@@ -216,4 +216,5 @@ def _without_tags(html: str) -> str:
     with suppress(*_FAULTS):  # what came before the fault is text
         # Never closed: that is where it takes quadratic time over a tag without an end.
         parser.feed(html[:MAX_HTML])
-    return re.sub(r"[ \t]*\n\s*", "\n", "".join(parser.words)).strip()
+    lines = (line.strip() for line in "".join(parser.words).split("\n"))
+    return "\n".join(filter(None, lines))

@@ -12,17 +12,17 @@ import logging
 import platform
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import httpx
-import uvicorn
 from wasl_chassis import logs
 from wasl_chassis.clock import Clock, SystemClock
 from wasl_chassis.health import Health, admin_app
 from wasl_chassis.metrics import Metrics
 from wasl_chassis.service import version
+from wasl_chassis.serving import HttpServer
 from wasl_chassis.settings import SettingsError, key_bytes
 from wasl_schemas.country_pack import CountryPackError, load_country_pack
 
@@ -55,14 +55,6 @@ class OneHost(httpx.AsyncHTTPTransport):
         if request.url.host not in self._hosts():
             raise httpx.UnsupportedProtocol("a channel speaks to its provider only")
         return await super().handle_async_request(request)
-
-
-class _Server(uvicorn.Server):
-    """Uvicorn inside a process: signals belong to the process."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
 
 
 class Channel:
@@ -185,42 +177,14 @@ class Channel:
 
     @asynccontextmanager
     async def _http(self, app: Any, host: str, port: int, name: str) -> AsyncIterator[None]:
-        server = _Server(
-            uvicorn.Config(
-                app,
-                host=host,
-                port=port,
-                loop="none",
-                http="httptools",
-                ws="none",
-                lifespan="off",
-                access_log=False,
-                log_config=None,
-                server_header=False,
-                proxy_headers=False,
-                timeout_keep_alive=30,
-                timeout_graceful_shutdown=int(self.settings.grace_seconds),
-            )
-        )
-        task = asyncio.create_task(self._serve(server, name))
-        while not server.started and not task.done():  # noqa: ASYNC110
-            await asyncio.sleep(0.005)  # uvicorn has no event for it
-        if task.done():
-            raise SettingsError(f"cannot listen on {host}:{port} for {name}; is the port taken?")
-        self.ports[name] = server.servers[0].sockets[0].getsockname()[1]
+        grace = self.settings.grace_seconds
+        server = await HttpServer.start(app, host, port, name, grace=grace)
+        self.ports[name] = server.port
         try:
             yield
         finally:
-            server.should_exit = True
-            await task
-
-    @staticmethod
-    async def _serve(server: _Server, name: str) -> None:
-        try:
-            await server.serve()
-        except SystemExit:
-            # Uvicorn's way to say that it cannot bind; the caller names host and port.
-            log.error("a port cannot be bound", extra={"server": name})
+            server.stop()
+            await server.stopped()
 
 
 def run(name: str, settings: ChannelSettings) -> int:

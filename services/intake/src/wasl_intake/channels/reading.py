@@ -5,13 +5,13 @@ Pure, and linear in the length of the text. Nothing here decides what a report i
 """
 
 import re
-import unicodedata
 from collections.abc import Iterable
 
 from pydantic_core import PydanticCustomError
 
 from wasl_intake.domain import locations
 from wasl_intake.domain.submission import LOCATIONS_MAX, meaningful
+from wasl_intake.domain.text import normalized
 
 #: What intake refuses in a text; some programs send it.
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -54,7 +54,7 @@ _GREETINGS = _words("""
 def clean(text: str) -> str:
     """The text as intake takes it: NFC, plain line ends, no control characters."""
     text = text.replace("\r\n", "\n").replace("\r", "\n")
-    text = _CONTROL.sub(" ", unicodedata.normalize("NFC", text))
+    text = _CONTROL.sub(" ", normalized("NFC", text))
     return _LINES.sub("\n\n", text).strip()
 
 

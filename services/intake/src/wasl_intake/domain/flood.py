@@ -20,6 +20,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from wasl_intake.domain.text import normalized
+
 
 class Lane(StrEnum):
     """What has a budget of its own."""
@@ -286,7 +288,7 @@ def plain(text: str) -> str:
     """
     if text.isascii():
         return text.lower()
-    spread = unicodedata.normalize("NFKD", text).casefold()
+    spread = normalized("NFKD", text).casefold()
     kept = (c for c in spread if unicodedata.category(c) not in ("Mn", "Cf"))
     return "".join(kept).translate(_LETTERS)
 

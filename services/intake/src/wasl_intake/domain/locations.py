@@ -14,6 +14,8 @@ from urllib.parse import unquote
 
 from pydantic_core import PydanticCustomError
 
+from wasl_intake.domain.text import normalized
+
 MAX_LENGTH = 2048
 
 #: Schemes that phones put on a copied link of an app people use.
@@ -105,7 +107,7 @@ def _check_web(rest: str) -> None:
 def clean(text: str) -> str:
     """The location to keep. Raises ``PydanticCustomError`` with a constant text otherwise."""
     if not text.isascii():
-        text = unicodedata.normalize("NFC", _INVISIBLE.sub("", text))
+        text = normalized("NFC", _INVISIBLE.sub("", text))
     if _CONTROL.search(text):
         raise _error(
             "location_control",

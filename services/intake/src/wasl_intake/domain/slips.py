@@ -7,6 +7,7 @@ reading.
 """
 
 import re
+from bisect import bisect_right
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -38,12 +39,14 @@ _PHONE = re.compile(r"(?<![\w/.=-])(?:(?:\+|00)\d(?:[ .-]?\d){7,13}|[0٠](?:[ .-
 def slips(text: str) -> list[Slip]:
     """What was found, in the text's order, without overlaps."""
     links = [m.span() for m in _LINK.finditer(text)]
+    begins = [start for start, _ in links]
     found = [Slip(start, end, SlipKind.RECEIPT) for start, end in receipt.find(text)]
     found += [Slip(*m.span(), SlipKind.EMAIL) for m in _EMAIL.finditer(text)]
     found += [Slip(*m.span(), SlipKind.PHONE) for m in _PHONE.finditer(text)]
     out: list[Slip] = []
     for slip in sorted(found, key=lambda s: (s.start, -s.end)):
-        inside = any(a <= slip.start < b for a, b in links)
+        before = bisect_right(begins, slip.start)
+        inside = before > 0 and slip.start < links[before - 1][1]
         if not inside and (not out or slip.start >= out[-1].end):
             out.append(slip)
     return out

@@ -6,7 +6,6 @@ shown and logged without repeating what a person wrote.
 """
 
 import re
-import unicodedata
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, model_validator
@@ -14,6 +13,7 @@ from pydantic_core import PydanticCustomError
 from wasl_schemas.base import LanguageTag, Slug
 
 from wasl_intake.domain import locations
+from wasl_intake.domain.text import normalized
 
 NARRATIVE_MAX = 10_000
 MESSAGE_MAX = 5_000
@@ -28,7 +28,7 @@ RiskWord = Literal["meeting_planned", "threatened", "self_harm", "unsafe_place"]
 
 #: How a fingerprint of media is written: its algorithm and lower-case hex.
 FINGERPRINT = re.compile(r"^(?:pdq:[0-9a-f]{64}|sha256:[0-9a-f]{64}|md5:[0-9a-f]{32})$")
-_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _ADDRESS = re.compile(rf"[A-Za-z0-9.!#$%&'*+/=?^_`{{|}}~-]{{1,64}}@(?:{_LABEL}\.)+[A-Za-z]{{2,63}}")
 
@@ -37,8 +37,8 @@ def _prose(text: str) -> str:
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
     if not text.isascii():
-        text = unicodedata.normalize("NFC", text)
-    if _CONTROL.search(text):
+        text = normalized("NFC", text)
+    if CONTROL.search(text):
         raise PydanticCustomError(
             "control_character", "contains a control character", {"fix": "Remove it."}
         )

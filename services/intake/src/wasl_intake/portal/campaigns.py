@@ -59,7 +59,7 @@ class CampaignPages:
         if request.method == "GET":
             measure.record_visit(self._metrics, campaign if known else OTHER_CAMPAIGN)
         lang = self._site.language_of(request)
-        page = Page(self._site, request, lang, self._site.sealer.read(request))
+        page = Page(self._site, request, lang, self._site.state(request))
         response = page.go("")
         if known and request.method == "GET":
             page.state.put("source", {"campaign": campaign})

@@ -76,7 +76,7 @@ class FeedbackPages:
         if not _TOKEN.fullmatch(token):
             token = secrets.token_urlsafe(24)
         text = _one(fields, "text").replace("\r\n", "\n")
-        if "hide" in fields:
+        if "hide" in fields and len(text) <= TEXT_MAX:
             for slip in reversed(slips(text)):
                 text = text[: slip.start] + "[…]" + text[slip.end :]
         draft = {"token": token, "kind": _one(fields, "kind"), "text": text}

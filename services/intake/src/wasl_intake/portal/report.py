@@ -22,6 +22,7 @@ from wasl_intake.domain import locations, receipt
 from wasl_intake.domain.flood import Lane
 from wasl_intake.domain.slips import slips
 from wasl_intake.domain.submission import (
+    CONTROL,
     FINGERPRINT,
     LOCATIONS_MAX,
     REPORT,
@@ -134,6 +135,8 @@ class ReportPages:
                 kept: Any = sorted(set(values or ()) & set(_RISKS))
             else:
                 kept = values[0].replace("\r\n", "\n") if values else ""
+                # Copied text brings some along; nobody can find and remove what is not shown.
+                kept = CONTROL.sub(" ", kept.replace("\r", "\n"))
             if kept:
                 draft[name] = kept
             else:
@@ -436,21 +439,17 @@ def _says_something(draft: Mapping[str, Any]) -> bool:
 
 def _location_errors(page: Page, draft: Draft) -> list[FormError]:
     """What is wrong with the links and the account, in the reader's words."""
-    errors = []
-    for number, line in _lines(draft):
+    if len(_locations(draft)) > LOCATIONS_MAX:  # first: each line is looked at, and costs
+        text = page.say("There are too many links. The limit is {max}.", max=LOCATIONS_MAX)
+        return [FormError("links", text)]
+    errors, lines = [], _lines(draft)
+    for number, line in lines:
         if problem := _location_error(page, line):
-            prefix = page.say("Line {n}:", n=number) + " " if len(_lines(draft)) > 1 else ""
+            prefix = page.say("Line {n}:", n=number) + " " if len(lines) > 1 else ""
             errors.append(FormError("links", prefix + problem))
     account = draft.get("account", "").strip()
     if account and (problem := _location_error(page, account)):
         errors.append(FormError("account", problem))
-    if len(_locations(draft)) > LOCATIONS_MAX:
-        errors = [
-            FormError(
-                "links",
-                page.say("There are too many links. The limit is {max}.", max=LOCATIONS_MAX),
-            )
-        ]
     return errors[:5]
 
 

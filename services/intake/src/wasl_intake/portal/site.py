@@ -77,6 +77,7 @@ class Site:
         self.sealer = Sealer(pepper, clock=lambda: clock.now().timestamp())
         self._secure = addresses.public.startswith("https://")
         self._onion = urlsplit(addresses.onion).hostname or ""
+        self._own = {urlsplit(a).netloc for a in (addresses.public, addresses.onion)}
         self._templates = Environment(
             loader=PackageLoader("wasl_intake"),
             autoescape=True,
@@ -131,7 +132,7 @@ class Site:
 
     def _in(self, lang: str, endpoint: Endpoint) -> Callable[[Request], Awaitable[Response]]:
         async def served(request: Request) -> Response:
-            page = Page(self, request, lang, self.sealer.read(request))
+            page = Page(self, request, lang, self.state(request))
             response = await self._answer(page, endpoint)
             if page.state.changed:
                 try:
@@ -148,11 +149,29 @@ class Site:
 
     def keep(self, page: Page, response: Response) -> None:
         """Write the page's state into the response. Raises TooLarge."""
-        onion = bool(self._onion) and page.request.url.hostname == self._onion
-        self.sealer.write(page.state, page.request, response, secure=self._secure and not onion)
+        secure = self._over_tls(page.request)
+        self.sealer.write(page.state, page.request, response, secure=secure)
+
+    def state(self, request: Request) -> State:
+        return self.sealer.read(request, secure=self._over_tls(request))
+
+    def _over_tls(self, request: Request) -> bool:
+        """Whether cookies may ask for TLS; a browser drops those of an onion service that do."""
+        host = request.headers.get("host", "").partition(":")[0].lower()
+        return self._secure and not (self._onion and host == self._onion)
+
+    def _from_elsewhere(self, request: Request) -> bool:
+        """Another site made the browser send this: Fetch Metadata (W3C), or the Origin of browsers
+        too old for that. "null" is no answer: a page without Referer, like ours, may say it.
+        """
+        told = request.headers.get("sec-fetch-site")
+        if told is not None:
+            return told in ("cross-site", "same-site")
+        origin = urlsplit(request.headers.get("origin", "null")).netloc
+        return bool(origin) and origin not in (request.headers.get("host", ""), *self._own)
 
     async def _answer(self, page: Page, endpoint: Endpoint) -> Response:
-        if page.request.method == "POST" and _from_elsewhere(page.request):
+        if page.request.method == "POST" and self._from_elsewhere(page.request):
             return self.trouble(page, 403, page.say("This form was sent from another site."))
         try:
             return await endpoint(page)
@@ -223,9 +242,9 @@ class Site:
         async def leave(request: Request) -> Response:
             """The quick exit: forget what was typed, then a neutral page. Works without script."""
             response = RedirectResponse(self.exit(lang), 303)
-            if not _from_elsewhere(request):
+            if not self._from_elsewhere(request):
                 response.headers["clear-site-data"] = '"cookies", "storage"'
-                self.sealer.write(State(), request, response, secure=self._secure)
+                self.sealer.write(State(), request, response, secure=self._over_tls(request))
             return response
 
         return leave
@@ -235,8 +254,3 @@ def _too_much(page: Page) -> str:
     return page.say(
         "This is too much text for one report. Shorten it and send the rest as a message later."
     )
-
-
-def _from_elsewhere(request: Request) -> bool:
-    """Another site made the browser send this (Fetch Metadata, W3C); old browsers do not say."""
-    return request.headers.get("sec-fetch-site", "same-origin") in ("cross-site", "same-site")

@@ -22,6 +22,8 @@ from starlette.responses import Response
 from wasl_chassis.vault import derive
 
 NAME = "wasl"
+#: Over TLS: browsers take it from this very host only, never from a sibling (RFC 6265bis).
+HOST_NAME = "__Host-wasl"
 #: Browsers refuse a cookie above 4,096 bytes with its name; common proxies a header above 8 KiB.
 PIECE, PIECES = 3_500, 2
 #: Seconds after the last use for which each part opens.
@@ -76,8 +78,10 @@ class Sealer:
         plain = state.stamped(now)
         if not plain:
             return ""
-        text = json.dumps(plain, ensure_ascii=False, separators=(",", ":"))
-        raw = zlib.compress(text.encode(), 9)
+        inner = json.dumps(plain, ensure_ascii=False, separators=(",", ":")).encode()
+        if len(inner) > _INFLATED:  # however well it compresses, it would not be opened again
+            raise TooLarge
+        raw = zlib.compress(inner, 9)
         nonce = os.urandom(12)
         text = base64.urlsafe_b64encode(nonce + self._key.encrypt(nonce, raw, b"")).decode()
         if len(text) > PIECE * PIECES:
@@ -96,8 +100,9 @@ class Sealer:
         now = self._clock()
         return State({p: (at, v) for p, (at, v) in parts.items() if p in TTL and now - at < TTL[p]})
 
-    def read(self, request: Request) -> State:
-        pieces = [request.cookies.get(f"{NAME}{i or ''}", "") for i in range(PIECES)]
+    def read(self, request: Request, *, secure: bool) -> State:
+        cookies = request.cookies
+        pieces = [cookies.get(f"{_name(secure)}{i or ''}", "") for i in range(PIECES)]
         text = "".join(pieces)
         return self.open(text) if text else State()
 
@@ -108,8 +113,12 @@ class Sealer:
         """
         text = self.seal(state)
         for i in range(PIECES):
-            name, piece = f"{NAME}{i or ''}", text[i * PIECE : (i + 1) * PIECE]
+            name, piece = f"{_name(secure)}{i or ''}", text[i * PIECE : (i + 1) * PIECE]
             if piece:
                 response.set_cookie(name, piece, httponly=True, samesite="strict", secure=secure)
             elif name in request.cookies:
                 response.delete_cookie(name, httponly=True, samesite="strict", secure=secure)
+
+
+def _name(secure: bool) -> str:
+    return HOST_NAME if secure else NAME

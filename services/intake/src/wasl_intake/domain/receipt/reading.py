@@ -106,7 +106,9 @@ def _spans(
 def _compact(token: str) -> str | None:
     """A token as characters of the alphabet, look-alikes replaced; None: it has others."""
     if not token.isascii():
-        token = _IGNORED.sub("", unicodedata.normalize("NFKC", token))
+        # Twice: sorting many marks takes quadratic time, and a letter may decompose into some.
+        token = unicodedata.normalize("NFKC", _IGNORED.sub("", token))
+        token = _IGNORED.sub("", token)
         token = "".join(str(unicodedata.decimal(c)) if c.isdecimal() else c for c in token)
     token = token.upper().translate(_LOOKS)
     return None if token.strip(ALPHABET) else token

@@ -41,7 +41,9 @@ def fold(word: str) -> str:
     if word.isascii():
         return word
     # Decomposed, a letter's hamza or accent is a mark of its own and falls with the others.
-    return _IGNORED.sub("", unicodedata.normalize("NFKD", word)).translate(_SAME)
+    # Marks as they were typed fall first: sorting many of them takes quadratic time.
+    word = unicodedata.normalize("NFKD", _IGNORED.sub("", word))
+    return _IGNORED.sub("", word).translate(_SAME)
 
 
 def _load(language: str) -> tuple[str, ...]:

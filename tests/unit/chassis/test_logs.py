@@ -48,3 +48,19 @@ def test_a_library_speaks_from_warning_up_and_without_its_text(lines) -> None:
     (line,) = lines()
     assert "private" not in json.dumps(line)
     assert line["logger"] == "pymongo.x"
+
+
+def test_a_library_that_repeats_itself_is_heard_now_and_then(lines) -> None:
+    logger = logging.getLogger("aiokafka.x")
+    now = 1_000.0
+
+    def record(line: int, seconds: float) -> None:
+        made = logger.makeRecord(logger.name, logging.ERROR, "lib.py", line, "away", (), None)
+        made.created = now + seconds
+        logger.handle(made)
+
+    for seconds in (0, 1, 2, 9.9, 10, 11):
+        record(7, seconds)
+    record(8, 3)
+    heard = [(line["where"], line.get("unheard")) for line in lines()]
+    assert heard == [("lib.py:7", None), ("lib.py:7", 3), ("lib.py:8", None)]

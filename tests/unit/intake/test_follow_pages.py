@@ -565,3 +565,18 @@ async def test_when_many_receipts_are_tried_everybody_waits_a_little_and_then_pa
         portal.later(seconds=11)
         page = await person.send(receipt=code)
         assert "Status: received" in page.text
+
+
+async def test_what_came_too_late_waits_for_its_own_receipt_only(portal: Any) -> None:
+    other = await portal.send(narrative="Another report on the same device")
+    person, code = await inside(portal)
+    portal.later(minutes=21)
+    await person.send(404, message="only for the first report")
+    await person.send(receipt=other)
+    assert "only for the first report" not in person.answer.text
+    await person.send(action="close")
+    person, code = await inside(portal)
+    portal.later(minutes=21)
+    await person.send(404, message="only for the first report")
+    await person.send(receipt=code)
+    assert "only for the first report" in person.answer.text

@@ -36,15 +36,37 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line, ensure_ascii=False, default=str)
 
 
+#: Seconds between two words of one place in a library.
+EVERY = 10.0
+
+
 class _OwnWords(logging.Filter):
-    """Libraries put data into their messages: keep their warnings as a fact, not as text."""
+    """Libraries put data into their messages: keep their warnings as a fact, not as text.
+
+    While a dependency is away they repeat one several times a second: each place speaks at most
+    every :data:`EVERY` seconds, and says how often it was not heard.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        #: Place in a library's code → when it last spoke, and how often it was not heard since.
+        self._places: dict[str, tuple[float, int]] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
         if record.name.startswith("wasl"):
             return True
         record.msg, record.args = "a library reported a problem", None
-        record.where = f"{record.filename}:{record.lineno}"
-        return record.levelno >= logging.WARNING
+        record.where = where = f"{record.filename}:{record.lineno}"
+        if record.levelno < logging.WARNING:
+            return False
+        spoke, unheard = self._places.get(where, (-EVERY, 0))
+        if record.created - spoke < EVERY:
+            self._places[where] = (spoke, unheard + 1)
+            return False
+        self._places[where] = (record.created, 0)
+        if unheard:
+            record.unheard = unheard
+        return True
 
 
 def configure(

@@ -33,14 +33,18 @@ def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
+#: Words that both languages have ("on", "me") stand in both lists and decide nothing.
 _FRENCH = _words("""
+    on me te se au aux par mais si suis ai avez avoir fait tout plus comme leur leurs notre votre
+    regardez voir svp quelqu comment photos message messages signaler veux peux
     je tu il elle nous vous ils elles le la les un une des du de et est sont dans sur avec pour pas
     ne que qui mon ma mes son sa ses ce cette quelque bonjour salut bonsoir merci compte fille fils
     menace aide aidez
 """)
 _ENGLISH = _words("""
     i you he she we they the a an of and is are was were in on with for not my his her this that
-    someone somebody hello hi hey thanks please account daughter help me
+    someone somebody hello hi hey thanks please account daughter help me at by but if it to be have
+    has been do does did from our your their they them him photos message messages report want can
 """)
 #: What people write before they write; alone, it reports nothing.
 _GREETINGS = _words("""

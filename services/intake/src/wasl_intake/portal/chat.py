@@ -25,6 +25,7 @@ from wasl_intake.portal.follow import (
     opened,
     presence,
     seconds_left,
+    wait,
     write,
 )
 from wasl_intake.portal.site import Page, Site
@@ -87,8 +88,8 @@ class ChatPages:
         fields = await page.form(MESSAGE_FIELDS)
         following = await opened(page, self._handlers)
         if following is None:
-            if text := first(fields, "message"):
-                page.state.put(PART, {"typed": text})
+            if first(fields, "message"):
+                wait(page, fields)
             return page.go("follow")
         again(page)
         if other := page.switched(fields):

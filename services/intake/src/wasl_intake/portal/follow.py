@@ -38,7 +38,7 @@ from wasl_intake.portal.site import Page, Site
 from wasl_intake.portal.state import TTL
 
 PART = "thread"
-MESSAGE_FIELDS = ("action", "token", "message", "hide", "keep")
+MESSAGE_FIELDS = ("action", "token", "of", "message", "hide", "keep")
 #: Stands where something was hidden.
 HIDDEN = "[…]"
 
@@ -56,6 +56,11 @@ def enter(page: Page, code: str, **values: Any) -> None:
     """Keep the receipt, and ``values`` with it, for twenty minutes from now."""
     kept = {"code": code, "at": int(page.site.clock.now().timestamp()), **values}
     page.state.put(PART, {name: value for name, value in kept.items() if value})
+
+
+def wait(page: Page, fields: Fields) -> None:
+    """Keep a message that came too late until its own receipt is typed, and no other's."""
+    page.state.put(PART, {"typed": first(fields, "message"), "of": first(fields, "of")})
 
 
 def again(page: Page, **changes: Any) -> None:
@@ -243,7 +248,9 @@ class FollowPages:
                 else page.say("No report has this receipt. Compare it with what you kept.")
             )
             return self._ask(page, wrong, waits=bool(waits), status=404)
-        enter(page, receipt.read(typed), typed=waits)
+        code = receipt.read(typed)
+        mine = page.state.get(PART).get("of") == page.site.sealer.mark(code)
+        enter(page, code, typed=waits if mine else None)
         return page.go("follow")
 
     async def act(self, page: Page) -> Response:
@@ -262,7 +269,7 @@ class FollowPages:
         if following is None:
             text = first(fields, "message")
             if text:
-                page.state.put(PART, {"typed": text})
+                wait(page, fields)
             return self._ask(page, lost="code" in kept, waits=bool(text), status=404)
         again(page)
         if other := page.switched(fields):
@@ -351,7 +358,7 @@ class FollowPages:
     # -- contact ---------------------------------------------------------------------------------
 
     async def contact(self, page: Page) -> Response:
-        typed = page.state.get(PART).get("typed", "")
+        typed = page.state.get(PART).get("address", "")
         return await self._contact(page, {"email": [typed]}, ())
 
     async def _contact(
@@ -360,7 +367,7 @@ class FollowPages:
         following = await opened(page, self._handlers)
         if following is None or not following.can_withdraw:
             return page.go("follow")
-        again(page, typed=None)
+        again(page, address=None)
         return page.show(
             "follow/contact.html",
             status,
@@ -378,7 +385,7 @@ class FollowPages:
         if not code:
             return page.go("follow")
         if other := page.switched(fields):
-            again(page, typed=first(fields, "email"))
+            again(page, address=first(fields, "email"))
             return page.go("follow/contact", other)
         letters, lang = self._letters, page.lang
         try:

@@ -9,6 +9,8 @@ opens only for the seconds in :data:`TTL`.
 
 import base64
 import binascii
+import hashlib
+import hmac
 import json
 import os
 import zlib
@@ -70,7 +72,12 @@ class Sealer:
     def __init__(self, pepper: bytes, *, clock: Callable[[], float]) -> None:
         """``clock``: the time, in seconds."""
         self._key = AESGCM(derive(pepper, "portal-state"))
+        self._mark_key = derive(pepper, "portal-mark")
         self._clock = clock
+
+    def mark(self, code: str) -> str:
+        """Tells in a form which receipt it was made for, to nobody but us."""
+        return hmac.digest(self._mark_key, code.encode(), hashlib.sha256).hex()[:16]
 
     def seal(self, state: State) -> str:
         """The cookie's value; empty for an empty state. Raises TooLarge."""

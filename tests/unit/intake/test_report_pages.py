@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The report, page by page, without script, in three languages, for people who err."""
 
+import hashlib
 import re
+import secrets
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from wasl_intake.domain import receipt
 from wasl_intake.handlers import IntakeHandlers
 from wasl_intake.headers import Addresses
 from wasl_intake.portal.report import NARRATIVE_MAX
+from wasl_intake.portal.state import Sealer, State
 from wasl_schemas import topics
 from wasl_schemas.country_pack import load_country_pack
 
@@ -476,3 +479,21 @@ async def test_over_tls_the_cookie_is_this_hosts_alone(portal: Any) -> None:
         planted = {"cookie": cookie.removeprefix("__Host-").partition(";")[0]}
         client.cookies.clear()
         assert "kept over tls" not in (await client.get("/fr/report/6", headers=planted)).text
+
+
+async def test_the_receipt_is_shown_even_when_older_things_fill_the_cookie(portal: Any) -> None:
+    pepper = hashlib.sha256(b"tests only").digest()  # conftest.PEPPER
+    sealer = Sealer(pepper, clock=lambda: portal.hub.clock.now().timestamp())
+    state = State()
+    noise = "".join(secrets.token_hex(2_300) for _ in range(1))
+    state.put("feedback", {"text": noise})
+    state.put("draft", {"token": "t" * 32, "narrative": "What I wrote", "asked": "yes"})
+    person = Person(portal, "fr")
+    text = sealer.seal(state)
+    portal.http.cookies.set("wasl", text[:3_500], domain="hub.test", path="/")
+    portal.http.cookies.set("wasl1", text[3_500:], domain="hub.test", path="/")
+    await person.open("report/8")
+    portal.later(seconds=3)
+    await person.send()
+    assert person.path == "receipt"
+    assert letters(person.page)

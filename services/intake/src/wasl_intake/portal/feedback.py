@@ -17,7 +17,7 @@ from wasl_intake.domain.submission import MESSAGE
 from wasl_intake.feedback import TEXT_MAX, FeedbackBox
 from wasl_intake.gate import Gate, Wait
 from wasl_intake.handlers import RepeatDiffers, UnknownReceipt
-from wasl_intake.portal.forms import FormError
+from wasl_intake.portal.forms import FormError, plain
 from wasl_intake.portal.info import answer_within
 from wasl_intake.portal.site import Page, Site
 from wasl_intake.repository import FeedbackKind, FeedbackState
@@ -75,7 +75,7 @@ class FeedbackPages:
         token = _one(fields, "token")
         if not _TOKEN.fullmatch(token):
             token = secrets.token_urlsafe(24)
-        text = _one(fields, "text").replace("\r\n", "\n")
+        text = plain(_one(fields, "text"))
         if "hide" in fields and len(text) <= TEXT_MAX:
             for slip in reversed(slips(text)):
                 text = text[: slip.start] + "[…]" + text[slip.end :]

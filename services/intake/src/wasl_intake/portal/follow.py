@@ -33,7 +33,7 @@ from wasl_intake.handlers import (
     ThreadFull,
     UnknownReceipt,
 )
-from wasl_intake.portal.forms import FormError
+from wasl_intake.portal.forms import FormError, plain
 from wasl_intake.portal.site import Page, Site
 from wasl_intake.portal.state import TTL
 
@@ -105,7 +105,7 @@ class Draft:
 
 async def write(page: Page, handlers: IntakeHandlers, fields: Fields) -> Draft | None:
     """Add a message to the thread; None when it is stored. Raises UnknownReceipt."""
-    text = first(fields, "message").replace("\r\n", "\n")
+    text = plain(first(fields, "message"))
     token = first(fields, "token") or secrets.token_urlsafe()
     # What is too long to be kept is not searched: that would cost seconds of everybody's time.
     found = slips(text) if len(text) <= MESSAGE_MAX else []

@@ -7,6 +7,8 @@ from urllib.parse import parse_qsl
 
 from wasl_chassis.web import field_problem
 
+from wasl_intake.domain.submission import CONTROL
+
 MEDIA_TYPE = "application/x-www-form-urlencoded"
 #: Percent-encoding makes a letter of Arabic six bytes.
 FACTOR = 4
@@ -27,6 +29,13 @@ class Refused(Exception):  # noqa: N818
     def __init__(self, *errors: FormError) -> None:
         super().__init__()
         self.errors = list(errors)
+
+
+def plain(text: str) -> str:
+    """What a person typed with plain line ends and a space for each character nobody can see:
+    copied text brings some along, and nobody can find and remove what is not shown.
+    """
+    return CONTROL.sub(" ", text.replace("\r\n", "\n").replace("\r", "\n"))
 
 
 def read_fields(

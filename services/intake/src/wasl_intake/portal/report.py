@@ -22,7 +22,6 @@ from wasl_intake.domain import locations, receipt
 from wasl_intake.domain.flood import Lane
 from wasl_intake.domain.slips import slips
 from wasl_intake.domain.submission import (
-    CONTROL,
     FINGERPRINT,
     LOCATIONS_MAX,
     REPORT,
@@ -33,7 +32,7 @@ from wasl_intake.domain.submission import (
 from wasl_intake.gate import Challenge, Gate, Wait
 from wasl_intake.handlers import IntakeHandlers, RepeatDiffers
 from wasl_intake.portal.campaigns import count_report
-from wasl_intake.portal.forms import FormError
+from wasl_intake.portal.forms import FormError, plain
 from wasl_intake.portal.site import Page, Site
 
 Draft = dict[str, Any]
@@ -134,9 +133,7 @@ class ReportPages:
             if name in step.many:
                 kept: Any = sorted(set(values or ()) & set(_RISKS))
             else:
-                kept = values[0].replace("\r\n", "\n") if values else ""
-                # Copied text brings some along; nobody can find and remove what is not shown.
-                kept = CONTROL.sub(" ", kept.replace("\r", "\n"))
+                kept = plain(values[0]) if values else ""
             if kept:
                 draft[name] = kept
             else:

@@ -134,18 +134,21 @@ class Site:
         async def served(request: Request) -> Response:
             page = Page(self, request, lang, self.state(request))
             response = await self._answer(page, endpoint)
-            if page.state.changed:
-                try:
-                    self.keep(page, response)
-                except TooLarge:
-                    return self.trouble(
-                        page,
-                        413,
-                        _too_much(page),
-                    )
-            return response
+            return self._kept(page, response) if page.state.changed else response
 
         return served
+
+    def _kept(self, page: Page, response: Response) -> Response:
+        """The response with the page's state. What was written now is worth more than older parts:
+        the receipt of a report that is stored must be shown.
+        """
+        try:
+            self.keep(page, response)
+        except TooLarge:
+            if not page.state.drop_older():
+                return self.trouble(page, 413, _too_much(page))
+            return self._kept(page, response)
+        return response
 
     def keep(self, page: Page, response: Response) -> None:
         """Write the page's state into the response. Raises TooLarge."""

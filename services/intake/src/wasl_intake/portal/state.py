@@ -61,6 +61,13 @@ class State:
             if self._parts.pop(part, None) is not None:
                 self.changed = True
 
+    def drop_older(self) -> bool:
+        """Drop the parts that were not written just now. False: there were none."""
+        old = [part for part, (at, _) in self._parts.items() if at is not None]
+        if old:
+            self.drop(*old)
+        return bool(old)
+
     def stamped(self, now: int) -> dict[str, tuple[int, dict[str, Any]]]:
         """All parts; those written since the state was opened carry ``now``."""
         return {p: (now if at is None else at, v) for p, (at, v) in self._parts.items()}

@@ -78,12 +78,40 @@ class SettingsError(Exception):
     """What is wrong with the environment, one line a variable."""
 
 
-class Settings(BaseSettings):
-    """What every service needs."""
+class ProcessSettings(BaseSettings):
+    """What every process of the hub needs, also one without broker and database."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX, frozen=True, extra="ignore", hide_input_in_errors=True
     )
+
+    admin_host: str = Field(default="127.0.0.1", description="Where health and metrics listen")
+    admin_port: int = Field(default=0, ge=0, le=65535, description="0 takes a free port")
+    log_level: str = Field(
+        default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Of our own loggers"
+    )
+    grace_seconds: float = Field(
+        default=25, gt=0, le=600, description="Time to drain after SIGTERM"
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, _FileEnv(settings_cls)
+
+    def masked(self) -> dict[str, Any]:
+        """The effective settings, fit for a log line."""
+        return {name: "********" if isinstance(value, SecretStr) else value for name, value in self}
+
+
+class Settings(ProcessSettings):
+    """What every service needs."""
 
     kafka_bootstrap_servers: Annotated[str, AfterValidator(_servers)] = Field(
         validation_alias="KAFKA_BOOTSTRAP_SERVERS", description="host:port[,host:port]"
@@ -103,14 +131,6 @@ class Settings(BaseSettings):
     )
     connectors: str = Field(
         default="reference,webhook", description="Connectors of this deployment, comma separated"
-    )
-    admin_host: str = Field(default="127.0.0.1", description="Where health and metrics listen")
-    admin_port: int = Field(default=0, ge=0, le=65535, description="0 takes a free port")
-    log_level: str = Field(
-        default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Of our own loggers"
-    )
-    grace_seconds: float = Field(
-        default=25, gt=0, le=600, description="Time to drain after SIGTERM"
     )
     batch_max_records: int = Field(
         default=500, ge=1, le=5000, description="Events of one transaction at most"
@@ -135,17 +155,6 @@ class Settings(BaseSettings):
     )
     tracing: bool = Field(default=False, description="Needs the extra wasl-chassis[tracing]")
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return init_settings, _FileEnv(settings_cls)
-
     @model_validator(mode="after")
     def _poll_outlasts_budget(self) -> Self:
         if self.outage_budget_seconds >= self.max_poll_interval_seconds:
@@ -154,12 +163,8 @@ class Settings(BaseSettings):
             )
         return self
 
-    def masked(self) -> dict[str, Any]:
-        """The effective settings, fit for a log line."""
-        return {name: "********" if isinstance(value, SecretStr) else value for name, value in self}
 
-
-SettingsT = TypeVar("SettingsT", bound=Settings)
+SettingsT = TypeVar("SettingsT", bound=ProcessSettings)
 
 
 def variable(settings: type[BaseSettings], field: str) -> str:

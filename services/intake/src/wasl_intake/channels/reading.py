@@ -10,11 +10,9 @@ from collections.abc import Iterable
 from pydantic_core import PydanticCustomError
 
 from wasl_intake.domain import locations
-from wasl_intake.domain.submission import LOCATIONS_MAX, meaningful
+from wasl_intake.domain.submission import CONTROL, LOCATIONS_MAX, meaningful
 from wasl_intake.domain.text import normalized
 
-#: What intake refuses in a text; some programs send it.
-_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 _LINES = re.compile(r"\n{3,}")
 _SCHEMES = "|".join(sorted({"https?", "hxxps?", *locations.APP_SCHEMES}))
 _STOP = r"\s<>\"«»“”"
@@ -58,7 +56,7 @@ _GREETINGS = _words("""
 def clean(text: str) -> str:
     """The text as intake takes it: NFC, plain line ends, no control characters."""
     text = text.replace("\r\n", "\n").replace("\r", "\n")
-    text = _CONTROL.sub(" ", normalized("NFC", text))
+    text = CONTROL.sub(" ", normalized("NFC", text))
     return _LINES.sub("\n\n", text).strip()
 
 

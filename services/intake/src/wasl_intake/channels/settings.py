@@ -7,11 +7,10 @@ Names, files (``NAME_FILE``) and errors are the chassis'. What one provider need
 
 import json
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import TypeVar
 
 from pydantic import Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
-from wasl_chassis.settings import PREFIX, Key32, Settings, SettingsError, read_or_exit
+from wasl_chassis.settings import Key32, ProcessSettings, SettingsError
 
 from wasl_intake.channels.contract import ChannelConfig
 
@@ -19,11 +18,7 @@ ConfigT = TypeVar("ConfigT", bound=ChannelConfig)
 _URL = r"^https?://[A-Za-z0-9.-]{1,253}(:\d{1,5})?(/[^\s?#]*)?$"
 
 
-class ChannelSettings(BaseSettings):
-    model_config = SettingsConfigDict(
-        env_prefix=PREFIX, frozen=True, extra="ignore", hide_input_in_errors=True
-    )
-
+class ChannelSettings(ProcessSettings):
     country_pack: Path = Field(description="Folder of the country pack: languages, numbers, words")
     channel_intake_url: str = Field(
         pattern=_URL, description="Intake's public API, for example http://intake:8080"
@@ -63,31 +58,6 @@ class ChannelSettings(BaseSettings):
     channel_answers_per_hour: int = Field(
         default=20, ge=1, le=1000, description="Answers to one conversation; reports go on"
     )
-    admin_host: str = Field(default="127.0.0.1", description="Where health and metrics listen")
-    admin_port: int = Field(default=0, ge=0, le=65535, description="0 takes a free port")
-    log_level: str = Field(
-        default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Of our own loggers"
-    )
-    grace_seconds: float = Field(
-        default=25, gt=0, le=600, description="Time to drain after SIGTERM"
-    )
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return Settings.settings_customise_sources(
-            settings_cls, init_settings, env_settings, dotenv_settings, file_secret_settings
-        )
-
-    def masked(self) -> dict[str, Any]:
-        """The effective settings, fit for a log line."""
-        return {name: "********" if isinstance(value, SecretStr) else value for name, value in self}
 
     def config(self, cls: type[ConfigT]) -> ConfigT:
         """What the provider needs. Raises SettingsError, which names fields and no value."""
@@ -104,9 +74,3 @@ class ChannelSettings(BaseSettings):
             raise SettingsError("\n".join(lines)) from None
         except (ValueError, RecursionError):
             raise SettingsError("WASL_CHANNEL_CONFIG is no JSON; see docs/channels.md") from None
-
-
-def read() -> ChannelSettings:
-    """From the environment; leaves the process with 78 (EX_CONFIG) and the reason otherwise."""
-    # It reads whatever settings it is given; only its annotation says less.
-    return cast("ChannelSettings", read_or_exit(cast("type[Settings]", ChannelSettings)))

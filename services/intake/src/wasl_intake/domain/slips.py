@@ -8,6 +8,7 @@ reading.
 
 import re
 from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -34,6 +35,17 @@ _EMAIL = re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@[\w-]+(?:\.[\w-]+)+")
 # With a country code, or ten digits from a leading zero (also in Arabic-Indic digits); a date, a
 # price or an order number has neither.
 _PHONE = re.compile(r"(?<![\w/.=-])(?:(?:\+|00)\d(?:[ .-]?\d){7,13}|[0٠](?:[ .-]?\d){9})(?!\w)")
+
+
+#: Stands where something was hidden.
+HIDDEN = "[…]"
+
+
+def hidden(text: str, found: Sequence[Slip]) -> str:
+    """The text with what was ``found`` in it hidden."""
+    for slip in reversed(found):
+        text = text[: slip.start] + HIDDEN + text[slip.end :]
+    return text
 
 
 def slips(text: str) -> list[Slip]:

@@ -21,13 +21,13 @@ from wasl_intake.portal.follow import (
     PART,
     Draft,
     again,
-    first,
     opened,
     presence,
     seconds_left,
     wait,
     write,
 )
+from wasl_intake.portal.forms import first
 from wasl_intake.portal.site import Page, Site
 
 #: Seconds between signs of life, which find out who has gone; and until a held poll answers.

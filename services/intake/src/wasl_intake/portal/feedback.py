@@ -12,12 +12,12 @@ from wasl_chassis.failures import Overloaded, Retryable
 
 from wasl_intake.domain import receipt
 from wasl_intake.domain.flood import Lane
-from wasl_intake.domain.slips import slips
+from wasl_intake.domain.slips import hidden, slips
 from wasl_intake.domain.submission import MESSAGE
 from wasl_intake.feedback import TEXT_MAX, FeedbackBox
 from wasl_intake.gate import Gate, Wait
 from wasl_intake.handlers import RepeatDiffers, UnknownReceipt
-from wasl_intake.portal.forms import FormError, plain
+from wasl_intake.portal.forms import FormError, first, plain
 from wasl_intake.portal.info import answer_within
 from wasl_intake.portal.site import Page, Site
 from wasl_intake.repository import FeedbackKind, FeedbackState
@@ -72,14 +72,13 @@ class FeedbackPages:
 
     async def send(self, page: Page) -> Response:
         fields = await page.form(_FIELDS)
-        token = _one(fields, "token")
+        token = first(fields, "token")
         if not _TOKEN.fullmatch(token):
             token = secrets.token_urlsafe(24)
-        text = plain(_one(fields, "text"))
+        text = plain(first(fields, "text"))
         if "hide" in fields and len(text) <= TEXT_MAX:
-            for slip in reversed(slips(text)):
-                text = text[: slip.start] + "[…]" + text[slip.end :]
-        draft = {"token": token, "kind": _one(fields, "kind"), "text": text}
+            text = hidden(text, slips(text))
+        draft = {"token": token, "kind": first(fields, "kind"), "text": text}
         page.state.put("feedback", draft)
         if other := page.switched(fields):
             return page.go("feedback", other)
@@ -90,9 +89,9 @@ class FeedbackPages:
             return self._form(page, draft, status=422, slips=found)
         verdict = self._gate.judge(
             Lane.MESSAGES,
-            _one(fields, "challenge"),
-            _one(fields, "answer"),
-            trap=_one(fields, "website"),
+            first(fields, "challenge"),
+            first(fields, "answer"),
+            trap=first(fields, "website"),
             repeat_key=token,
         )
         if isinstance(verdict, Wait):
@@ -136,7 +135,7 @@ class FeedbackPages:
         fields = await page.form(("action",))
         token = page.state.get("feedback").get("sent")
         page.state.drop("feedback")
-        if token and _one(fields, "action") == "follow":
+        if token and first(fields, "action") == "follow":
             page.state.put("feedback", {"code": self._box.receipt_of(token)})
             return page.go("feedback/follow")
         return page.go("")
@@ -176,11 +175,11 @@ class FeedbackPages:
         fields = await page.form(("code", "action", "sure"))
         if other := page.switched(fields):
             return page.go("feedback/follow", other)
-        held, action = page.state.get("feedback").get("code"), _one(fields, "action")
+        held, action = page.state.get("feedback").get("code"), first(fields, "action")
         if action == "open":
-            return await self._opened(page, _one(fields, "code")[:_RECEIPT_MAX])
+            return await self._opened(page, first(fields, "code")[:_RECEIPT_MAX])
         if action == "withdraw" and held:
-            if _one(fields, "sure") != "yes":
+            if first(fields, "sure") != "yes":
                 said = page.say("Tick the box if you want it erased.")
                 return await self._followed(page, held, [FormError("sure", said)], 422)
             await self._box.withdraw(held)
@@ -204,10 +203,6 @@ class FeedbackPages:
             return self._ask(page, [FormError("code", said)], 422)
         page.state.put("feedback", {"code": receipt.read(typed)})
         return page.go("feedback/follow")
-
-
-def _one(fields: Mapping[str, list[str]], name: str) -> str:
-    return fields.get(name, [""])[0]
 
 
 def _kinds(page: Page) -> Mapping[str, str]:

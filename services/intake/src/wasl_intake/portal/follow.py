@@ -9,7 +9,6 @@ whoever asks.
 
 import hashlib
 import secrets
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -22,7 +21,7 @@ from wasl_schemas.lifecycle import ReporterStatus
 
 from wasl_intake.domain import receipt
 from wasl_intake.domain.flood import Lane
-from wasl_intake.domain.slips import Slip, slips
+from wasl_intake.domain.slips import Slip, hidden, slips
 from wasl_intake.domain.submission import MESSAGE, MESSAGE_MAX, ContactRequest
 from wasl_intake.following import ANSWERS, Correspondence, happened, unsafe
 from wasl_intake.gate import Gate, Wait
@@ -33,20 +32,12 @@ from wasl_intake.handlers import (
     ThreadFull,
     UnknownReceipt,
 )
-from wasl_intake.portal.forms import FormError, plain
+from wasl_intake.portal.forms import Fields, FormError, first, plain
 from wasl_intake.portal.site import Page, Site
 from wasl_intake.portal.state import TTL
 
 PART = "thread"
 MESSAGE_FIELDS = ("action", "token", "of", "message", "hide", "keep")
-#: Stands where something was hidden.
-HIDDEN = "[…]"
-
-Fields = Mapping[str, list[str]]
-
-
-def first(fields: Fields, name: str) -> str:
-    return fields.get(name, [""])[0]
 
 
 # -- the part of the state that opens one report ---------------------------------------------------
@@ -110,8 +101,7 @@ async def write(page: Page, handlers: IntakeHandlers, fields: Fields) -> Draft |
     # What is too long to be kept is not searched: that would cost seconds of everybody's time.
     found = slips(text) if len(text) <= MESSAGE_MAX else []
     if found and first(fields, "hide"):
-        for slip in reversed(found):
-            text = text[: slip.start] + HIDDEN + text[slip.end :]
+        text = hidden(text, found)
     elif found and not first(fields, "keep"):
         # Not an error: a question, which either button answers.
         return Draft(text, token, slips=tuple(found))

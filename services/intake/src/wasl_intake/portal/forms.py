@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reading a form: each field once, only known fields, UTF-8, bounded."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
@@ -13,6 +13,9 @@ MEDIA_TYPE = "application/x-www-form-urlencoded"
 #: Percent-encoding makes a letter of Arabic six bytes.
 FACTOR = 4
 _MAX_FIELDS = 60
+
+#: What a form sent: each field with its values.
+Fields = Mapping[str, list[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,11 @@ class Refused(Exception):  # noqa: N818
     def __init__(self, *errors: FormError) -> None:
         super().__init__()
         self.errors = list(errors)
+
+
+def first(fields: Fields, name: str) -> str:
+    """The value of a field that comes once; empty where it did not come."""
+    return fields.get(name, [""])[0]
 
 
 def plain(text: str) -> str:

@@ -20,7 +20,7 @@ from wasl_schemas.taxonomy import Category
 
 from wasl_intake.domain import locations, receipt
 from wasl_intake.domain.flood import Lane
-from wasl_intake.domain.slips import slips
+from wasl_intake.domain.slips import Slip, hidden, slips
 from wasl_intake.domain.submission import (
     FINGERPRINT,
     LOCATIONS_MAX,
@@ -32,11 +32,10 @@ from wasl_intake.domain.submission import (
 from wasl_intake.gate import Challenge, Gate, Wait
 from wasl_intake.handlers import IntakeHandlers, RepeatDiffers
 from wasl_intake.portal.campaigns import count_report
-from wasl_intake.portal.forms import FormError, plain
+from wasl_intake.portal.forms import Fields, FormError, first, plain
 from wasl_intake.portal.site import Page, Site
 
 Draft = dict[str, Any]
-Fields = Mapping[str, list[str]]
 #: What the cookie surely holds beside fifty links; the API takes more.
 NARRATIVE_MAX = 4_000
 _AGES: Mapping[str, dict[str, bool]] = {
@@ -59,6 +58,8 @@ class Step:
     shown: int
     fields: tuple[str, ...]
     many: tuple[str, ...] = ()
+    #: Read, and not part of the answers.
+    aside: tuple[str, ...] = ()
 
 
 STEPS: tuple[Step, ...] = (
@@ -67,9 +68,9 @@ STEPS: tuple[Step, ...] = (
     Step("kind", 2, ("category",)),
     Step("where", 3, ("links", "account", "nolink")),
     Step("who", 4, ("affected", "age"), ("risk",)),
-    Step("details", 5, ("narrative", "fingerprints", "hide", "keep")),
+    Step("details", 5, ("narrative", "fingerprints"), aside=("hide", "keep")),
     Step("contact", 6, ("email", "email_safe", "consent_partner", "consent_authority")),
-    Step("review", 7, ("challenge", "answer", "website")),
+    Step("review", 7, (), aside=("challenge", "answer", "website")),
 )
 TOTAL = STEPS[-1].shown
 _QUICK = ("links", "danger", "challenge", "answer", "website")
@@ -108,7 +109,7 @@ class ReportPages:
 
     def _post(self, step: Step) -> Callable[[Page], Any]:
         async def take(page: Page) -> Response:
-            fields = await page.form(step.fields, step.many)
+            fields = await page.form((*step.fields, *step.aside), step.many)
             draft = page.state.get("draft")
             if step.name != "review":
                 self._merge(page, step, draft, fields)
@@ -120,6 +121,8 @@ class ReportPages:
             errors = self._errors(page, step, draft)
             if errors:
                 return self._show(page, step, draft, errors, status=422)
+            if step.name == "details" and (asked := self._slips(page, draft, fields)):
+                return self._show(page, step, draft, (), 422, slips=asked)
             return page.go(f"report/{self._after(page, step, draft)}")
 
         return take
@@ -159,6 +162,19 @@ class ReportPages:
             draft.pop("category", None)
 
     @staticmethod
+    def _slips(page: Page, draft: Draft, fields: Fields) -> list[Slip]:
+        """What to ask about: no error, but a question asked once, which either button answers."""
+        if first(fields, "keep") and not first(fields, "hide"):
+            return []
+        text = draft.get("narrative", "")
+        found = slips(text)
+        if found and first(fields, "hide"):
+            draft["narrative"] = hidden(text, found)
+            page.state.put("draft", draft)
+            return []
+        return found
+
+    @staticmethod
     def _after(page: Page, step: Step, draft: Draft) -> int:
         """The number of the next page."""
         number = _NUMBER[step.name] + 1
@@ -186,14 +202,6 @@ class ReportPages:
                 ]
             elif not _says_something(draft):
                 errors = [FormError("narrative", page.pack.text(page.lang, "error_nothing"))]
-            elif draft.pop("hide", None):
-                for slip in reversed(slips(text)):
-                    text = text[: slip.start] + "[…]" + text[slip.end :]
-                draft["narrative"] = text
-                page.state.put("draft", draft)
-            elif not draft.pop("keep", None) and slips(text):
-                # Not an error: a question, asked once, that both buttons answer.
-                errors = [FormError("slips", "")]
         elif step.name == "contact" and draft.get("email"):
             try:
                 ContactRequest(channel="email", address=draft["email"])
@@ -205,7 +213,7 @@ class ReportPages:
     def _unfinished(self, page: Page, draft: Draft) -> tuple[Step, list[FormError]] | None:
         """The first step that cannot be sent as it is; somebody may have jumped over it."""
         for step in STEPS:
-            if errors := self._errors(page, step, {**draft, "keep": "yes"}):
+            if errors := self._errors(page, step, draft):
                 return step, errors
         return None
 
@@ -229,9 +237,7 @@ class ReportPages:
         if step.name == "details":
             helpers = [c for c in pack.portal.own_image_help if pack.contacts[c].shown]
             values |= {
-                "slips": slips(draft.get("narrative", ""))
-                if any(e.field == "slips" for e in errors)
-                else [],
+                "slips": [],
                 "own_image": draft.get("category") in pack.portal.own_image,
                 "helpers": [page.words.contact(page.lang, c) for c in helpers],
                 "narrative_max": NARRATIVE_MAX,
@@ -256,7 +262,7 @@ class ReportPages:
             total=TOTAL,
             back=self._before(page, step, draft),
             draft=draft,
-            errors=[e for e in errors if e.text],
+            errors=errors,
             **(values | more),
         )
 
@@ -281,9 +287,7 @@ class ReportPages:
         self, page: Page, draft: Draft, request: ReportRequest, fields: Fields
     ) -> Response | FormError | Wait:
         """Hand the report over. On success the draft is forgotten and the receipt comes next."""
-        token, answer, trap = (
-            fields.get(name, [""])[0] for name in ("challenge", "answer", "website")
-        )
+        token, answer, trap = (first(fields, name) for name in ("challenge", "answer", "website"))
         verdict = self._gate.judge(
             self._gate.lane(request), token, answer, request, trap, repeat_key=draft["token"]
         )
@@ -400,7 +404,7 @@ class ReportPages:
         fields = await page.form(("action",))
         sent = page.state.get("sent")
         page.state.drop("sent")
-        if sent and fields.get("action") == ["follow"]:
+        if sent and first(fields, "action") == "follow":
             page.state.put("thread", {"code": self._handlers.receipt_of(sent["token"])})
             return page.go("follow")
         return page.go("")

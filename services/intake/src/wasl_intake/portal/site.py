@@ -16,7 +16,7 @@ from wasl_chassis.failures import Overloaded, Retryable
 from wasl_chassis.web import Problem, read_body
 
 from wasl_intake.headers import Addresses
-from wasl_intake.portal.forms import FACTOR, MEDIA_TYPE, read_fields
+from wasl_intake.portal.forms import FACTOR, MEDIA_TYPE, Fields, first, read_fields
 from wasl_intake.portal.state import Sealer, State, TooLarge
 from wasl_intake.words import Words
 
@@ -49,9 +49,9 @@ class Page:
         body = await read_body(self.request, self.site.limit * FACTOR, media_type=MEDIA_TYPE)
         return read_fields(body, {*known, SWITCH}, many)
 
-    def switched(self, fields: Mapping[str, list[str]]) -> str | None:
+    def switched(self, fields: Fields) -> str | None:
         """The language the person asked for in the middle of a form."""
-        wanted = fields.get(SWITCH, [""])[0]
+        wanted = first(fields, SWITCH)
         return wanted if wanted in self.words.languages else None
 
     def show(self, template: str, status: int = 200, **values: Any) -> Response:

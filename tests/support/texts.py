@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The portal's sentences, as the code uses them, held against its catalogues.
+"""The sentences of a package's pages, as the code uses them, held against its catalogues.
 
 ``make texts`` prints what a language lacks, ready to be pasted into ``locale/<language>/<area>.po``.
 """
@@ -12,9 +12,10 @@ from pathlib import Path
 from babel.messages.catalog import Catalog, Message
 from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import write_po
-from wasl_intake import i18n
+from wasl_chassis.i18n import Locale
 
-PACKAGE = Path(str(resources.files("wasl_intake")))
+#: Packages with pages.
+PACKAGES = ("wasl_intake", "wasl_triage")
 _METHODS = [("**/templates/**.html", "jinja2"), ("**.py", "python")]
 _OPTIONS = {"**/templates/**.html": {"silent": "false", "trim_blocks": "true"}}
 #: ``say`` takes a language first where there is no page, so both places are looked at.
@@ -26,33 +27,38 @@ _KEYWORDS: tuple[Mapping[str, tuple[int, ...]], ...] = (
 Id = str | tuple[str, ...]
 
 
-def used() -> dict[Id, list[tuple[str, int]]]:
+def folder(package: str) -> Path:
+    return Path(str(resources.files(package)))
+
+
+def used(package: str) -> dict[Id, list[tuple[str, int]]]:
     """Every sentence of the templates and the code, and where it is."""
     found: dict[Id, list[tuple[str, int]]] = {}
     for keywords in _KEYWORDS:
         for file, line, sentence, _, _ in extract_from_dir(
-            PACKAGE, _METHODS, _OPTIONS, keywords=keywords, strip_comment_tags=False
+            folder(package), _METHODS, _OPTIONS, keywords=keywords, strip_comment_tags=False
         ):
             key: Id = (sentence[0], sentence[1]) if isinstance(sentence, tuple) else sentence
             found.setdefault(key, []).append((file, line))
     return found
 
 
-def missing(lang: str) -> dict[Id, list[tuple[str, int]]]:
+def missing(package: str, lang: str) -> dict[Id, list[tuple[str, int]]]:
     """What a language does not say, or does not say for sure."""
-    held = i18n.read(lang)
-    return {key: places for key, places in used().items() if not _whole(held.get(first(key)))}
+    held = Locale(package).read(lang)
+    places = used(package)
+    return {key: places[key] for key in places if not _whole(held.get(first(key)))}
 
 
-def obsolete(lang: str) -> list[Id]:
+def obsolete(package: str, lang: str) -> list[Id]:
     """What a language says and nobody asks for."""
-    wanted = {first(key): key for key in used()}
-    said = [m.id if isinstance(m.id, str) else tuple(m.id) for m in _messages(lang)]
+    wanted = {first(key): key for key in used(package)}
+    said = [m.id if isinstance(m.id, str) else tuple(m.id) for m in _messages(package, lang)]
     return [key for key in said if wanted.get(first(key)) != key]
 
 
-def _messages(lang: str) -> Iterator[Message]:
-    yield from (m for m in i18n.read(lang) if m.id)
+def _messages(package: str, lang: str) -> Iterator[Message]:
+    yield from (m for m in Locale(package).read(lang) if m.id)
 
 
 def first(key: Id) -> str:
@@ -69,24 +75,30 @@ def _whole(message: Message | None) -> bool:
     return message is not None and not message.fuzzy and all(forms(message))
 
 
-def complete() -> list[str]:
+def complete(package: str) -> list[str]:
     """The languages with a catalogue that say they are whole."""
-    names = sorted(f.name for f in i18n.folder().iterdir() if f.is_dir())
-    return [n for n in names if any(True for _ in _messages(n))]
+    names = sorted(f.name for f in Locale(package).folder.iterdir() if f.is_dir())
+    return [n for n in names if any(True for _ in _messages(package, n))]
 
 
 def main() -> int:
     status = 0
-    for lang in complete():
-        lacks = missing(lang)
-        sys.stderr.write(f"{lang}: {len(lacks)} missing, {len(obsolete(lang))} not used any more\n")
-        status |= bool(lacks)
-        paste = Catalog(locale=lang)
-        for key, places in lacks.items():
-            paste.add(key, locations=places)
-        if lacks:
-            write_po(sys.stdout.buffer, paste, omit_header=True, width=100)
+    for package in PACKAGES:
+        for lang in complete(package):
+            status |= _print_missing(package, lang)
     return status
+
+
+def _print_missing(package: str, lang: str) -> bool:
+    lacks = missing(package, lang)
+    left = len(obsolete(package, lang))
+    sys.stderr.write(f"{package} {lang}: {len(lacks)} missing, {left} not used any more\n")
+    paste = Catalog(locale=lang)
+    for key, places in lacks.items():
+        paste.add(key, locations=places)
+    if lacks:
+        write_po(sys.stdout.buffer, paste, omit_header=True, width=100)
+    return bool(lacks)
 
 
 if __name__ == "__main__":

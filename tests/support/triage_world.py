@@ -26,24 +26,25 @@ from wasl_schemas.events.reporter_message_sent_v1 import ReporterMessageSentV1
 from wasl_schemas.ids import uuid7
 from wasl_schemas.lifecycle import DispatchState, ReferralState, WatchState
 from wasl_schemas.topics import TopicSpec
+from wasl_triage.auditing import AUDIT, AuditRow
 from wasl_triage.casework import Requests, request_id
 from wasl_triage.desk import Desk
 from wasl_triage.domain.case import Case
-from wasl_triage.domain.decisions import Person, Role
 from wasl_triage.domain.itemkey import ItemKeys
+from wasl_triage.domain.people import Person, Role
 from wasl_triage.handlers import TriageHandlers
 from wasl_triage.metrics import METRICS
-from wasl_triage.repository import AUDIT, CASES, REPORTS, AuditRow, Report
+from wasl_triage.repository import CASES, REPORTS, Report
 
 T = TypeVar("T")
 PEPPER = hashlib.sha256(b"tests only").digest()
 RESEND = timedelta(minutes=10)
 CLAIM = timedelta(minutes=20)
 
-ANA = Person(name="analyst-1", roles=frozenset({Role.ANALYST}))
-BEA = Person(name="analyst-2", roles=frozenset({Role.ANALYST}))
-LEA = Person(name="legal-1", roles=frozenset({Role.LEGAL_REVIEWER}))
-SUE = Person(name="supervisor-1", roles=frozenset({Role.SUPERVISOR}))
+ANA = Person(name="analyst-1", roles=frozenset({Role.ANALYST, Role.CHILD_SAFETY}))
+BEA = Person(name="analyst-2", roles=frozenset({Role.ANALYST, Role.CHILD_SAFETY}))
+LEA = Person(name="legal-1", roles=frozenset({Role.LEGAL_REVIEWER, Role.CHILD_SAFETY}))
+SUE = Person(name="supervisor-1", roles=frozenset({Role.SUPERVISOR, Role.CHILD_SAFETY}))
 
 
 def _plain(value: Any) -> None:

@@ -22,8 +22,10 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, model_validator
 
 from wasl_schemas.base import LanguageTag, Model, Slug
+from wasl_schemas.desk import DeskRules, Question, Queue
 from wasl_schemas.events.common import Channel, Ground, GroundKind, Severity
 from wasl_schemas.platforms import ItemFinder, Platforms, Service
+from wasl_schemas.rules import RulesFile
 from wasl_schemas.taxonomy import (
     Category,
     FourEyes,
@@ -249,6 +251,8 @@ class LegalRef(Model):
     checked: CheckedOn | None = None
     in_force: bool = True
     categories: tuple[Slug, ...]
+    #: Questions of the assessment that must be answered "yes" before it may be cited.
+    elements: tuple[Slug, ...] = ()
     note: str = ""
 
     @model_validator(mode="after")
@@ -625,10 +629,15 @@ class CountryPack:
         texts: Mapping[str, Mapping[str, Text]],
         hosting: Hosting | None = None,
         portal: Portal | None = None,
+        desk: DeskRules | None = None,
+        rules: RulesFile | None = None,
     ) -> None:
         self.info, self.taxonomy, self.clocks = info, taxonomy, clocks
         self.hosting = hosting or Hosting()
         self.portal = portal or Portal()
+        self.desk = desk or DeskRules()
+        #: The desk compiles them; see ``wasl_triage.rules``.
+        self.rules = rules or RulesFile()
         self.platforms, self.routing, self.texts = platforms, routing, texts
         self.groups: Mapping[str, Group] = {g.id: g for g in taxonomy.groups}
         self.categories: Mapping[str, Category] = {c.id: c for c in taxonomy.categories}
@@ -642,6 +651,8 @@ class CountryPack:
         self.advice_cards: Mapping[str, AdviceCard] = {a.id: a for a in advice}
         self.notices: Mapping[str, Notice] = {n.id: n for n in notices}
         self.deadlines: Mapping[str, Deadline] = {d.id: d for d in clocks.deadlines}
+        self.queues: Mapping[str, Queue] = {q.id: q for q in self.desk.queues}
+        self.questions: Mapping[str, Question] = {q.id: q for q in self.desk.questions}
         self.items = ItemFinder(platforms)
         self._zone = ZoneInfo(info.timezone)
         self._weekend = frozenset(list(Weekday).index(d) for d in info.weekend)

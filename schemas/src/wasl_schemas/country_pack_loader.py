@@ -10,7 +10,7 @@ import json
 import re
 import tomllib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -43,9 +43,19 @@ from wasl_schemas.country_pack import (
     automatic_allowed,
     takes,
 )
+from wasl_schemas.desk import DeskRules
 from wasl_schemas.events.common import GroundKind, Severity
 from wasl_schemas.lifecycle import ReporterStatus
 from wasl_schemas.platforms import ItemFinder, Platforms
+from wasl_schemas.rules import (
+    RULES_FILE,
+    RulesDocument,
+    RulesError,
+    RulesFile,
+    check_rules,
+    line_of,
+    places,
+)
 from wasl_schemas.taxonomy import FourEyes, Safeguard, Taxonomy, Words
 from wasl_schemas.timeline import TimelineKind
 
@@ -88,9 +98,10 @@ _SECTIONS: Mapping[str, type[BaseModel]] = {
     "notices": _Notices,
     "hosting": Hosting,
     "portal": Portal,
+    "desk": DeskRules,
 }
 #: Sections a pack may leave out.
-_OPTIONAL = {"hosting": Hosting(), "portal": Portal()}
+_OPTIONAL = {"hosting": Hosting(), "portal": Portal(), "desk": DeskRules()}
 
 #: What the services say to reporters; every complete language has each of these.
 REQUIRED_TEXTS: tuple[str, ...] = (
@@ -112,6 +123,7 @@ def load(path: Path) -> CountryPack:
     reader = _Reader(path)
     sections = {name: reader.section(name, model) for name, model in _SECTIONS.items()}
     reader.strangers()
+    rules = reader.rules()
     info = sections["pack"]
     texts: dict[str, dict[str, Text]] = {}
     if isinstance(info, PackInfo):
@@ -139,12 +151,37 @@ def load(path: Path) -> CountryPack:
         notices=of("notices", _Notices).notices,
         hosting=of("hosting", Hosting),
         portal=of("portal", Portal),
+        desk=of("desk", DeskRules),
         texts=texts,
     )
     checks.run()
     if checks.problems:
         raise CountryPackError(path, checks.problems)
-    return checks.pack()
+    pack = checks.pack(rules)
+    if problems := check_rules(rules, pack):
+        raise CountryPackError(path, problems)
+    return pack
+
+
+def read_rules(text: str) -> RulesFile:
+    """The text of a ``rules.toml``, read; :func:`check_rules` holds it against a pack.
+
+    Raises :class:`RulesError`.
+    """
+    try:
+        data = tomllib.loads(text)
+    except ValueError as error:
+        raise RulesError([f"{RULES_FILE}: not readable as TOML: {error}"]) from None
+    try:
+        return RulesFile(RulesDocument.model_validate(data), text)
+    except ValidationError as error:
+        lines = places(text)
+
+        def at(loc: tuple[str | int, ...]) -> str:
+            line = line_of(lines, loc)
+            return f"line {line}: " if line else ""
+
+        raise RulesError(_explain(RULES_FILE, data, error, at)) from None
 
 
 class _Reader:
@@ -173,6 +210,18 @@ class _Reader:
         except ValidationError as error:
             self.problems += _explain(found[0], data, error)
             return None
+
+    def rules(self) -> RulesFile:
+        file = self.path / RULES_FILE
+        if not file.is_file():
+            return RulesFile()
+        try:
+            return read_rules(file.read_text(encoding="utf-8"))
+        except RulesError as error:
+            self.problems += error.problems
+        except (OSError, ValueError) as error:
+            self.problems.append(f"{RULES_FILE}: not readable: {error}")
+        return RulesFile()
 
     def _parse(self, name: str) -> Any:
         try:
@@ -210,8 +259,9 @@ class _Reader:
 
     def strangers(self) -> None:
         for file in sorted(self.path.iterdir()):
-            if file.suffix in {".toml", ".json"} and file.stem not in _SECTIONS:
-                near = difflib.get_close_matches(file.stem, _SECTIONS, n=1)
+            known = file.stem in _SECTIONS or file.name == RULES_FILE
+            if file.suffix in {".toml", ".json"} and not known:
+                near = difflib.get_close_matches(file.stem, (*_SECTIONS, "rules"), n=1)
                 hint = f"; did you mean {near[0]}?" if near else ""
                 self.problems.append(f"{file.name}: not a section of a country pack{hint}")
 
@@ -224,7 +274,12 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return dict(pairs)
 
 
-def _explain(file: str, data: Any, error: ValidationError) -> Iterator[str]:
+def _explain(
+    file: str,
+    data: Any,
+    error: ValidationError,
+    at: Callable[[tuple[str | int, ...]], str] = lambda _: "",
+) -> Iterator[str]:
     for problem in error.errors(include_url=False, include_context=False, include_input=False):
         place, here = "", data
         for part in problem["loc"]:
@@ -243,7 +298,8 @@ def _explain(file: str, data: Any, error: ValidationError) -> Iterator[str]:
                 expected = "not a known field; check its spelling"
             case _:
                 expected = _STYLE.sub("expected", problem["msg"])
-        yield f"{file}: {place}: {expected}" if place else f"{file}: {expected}"
+        where = f"{file}: {at(problem['loc'])}"
+        yield f"{where}{place}: {expected}" if place else f"{where}{expected}"
 
 
 class _Checks:
@@ -266,6 +322,7 @@ class _Checks:
         notices: tuple[Notice, ...],
         hosting: Hosting,
         portal: Portal,
+        desk: DeskRules,
         texts: Mapping[str, Mapping[str, Text]],
     ) -> None:
         self.problems: list[str] = []
@@ -275,11 +332,12 @@ class _Checks:
         self.routing, self.contacts, self.advice = routing, contacts, advice
         self.notices, self.hosting, self.texts = notices, hosting, texts
         self.portal = portal
+        self.desk = desk
         self.languages = {x.tag: x for x in info.languages}
         self.complete = [x.tag for x in info.languages if x.complete]
         self.categories = {c.id: c for c in taxonomy.categories}
 
-    def pack(self) -> CountryPack:
+    def pack(self, rules: RulesFile) -> CountryPack:
         return CountryPack(
             info=self.info,
             taxonomy=self.taxonomy,
@@ -294,6 +352,8 @@ class _Checks:
             notices=self.notices,
             hosting=self.hosting,
             portal=self.portal,
+            desk=self.desk,
+            rules=rules,
             texts=self.texts,
         )
 
@@ -311,6 +371,7 @@ class _Checks:
         self._routing()
         self._advice()
         self._portal()
+        self._desk()
         self._words()
         self._texts()
 
@@ -343,6 +404,9 @@ class _Checks:
             ("advice", "cards"): self.advice,
             ("notices", "notices"): self.notices,
             ("portal", "campaigns"): self.portal.campaigns,
+            ("desk", "queues"): self.desk.queues,
+            ("desk", "questions"): self.desk.questions,
+            ("desk", "opinions"): self.desk.opinions,
         }
         for (section, name), entries in lists.items():
             for one, count in Counter(e.id for e in entries).items():
@@ -600,6 +664,40 @@ class _Checks:
                 "advice", f"{place}.contacts", a.contacts, contacts, "a contact that is shown"
             )
 
+    def _desk(self) -> None:
+        desk = self.desk
+        queues = [q.id for q in desk.queues]
+
+        def refer(field: str, ids: Iterable[str], known: Iterable[str], what: str) -> None:
+            self._refer("desk", field, [i for i in ids if i != "*"], known, what)
+
+        for q in desk.queues:
+            refer(f"queues[{q.id}].categories", q.categories, self.categories, "a category")
+        homes = Counter(c for q in desk.queues for c in q.categories)
+        for category in sorted(c for c, n in homes.items() if n > 1):
+            self.say("desk", "queues", f"'{category}' is in two queues")
+        if desk.queues and sum(q.default for q in desk.queues) != 1:
+            self.say("desk", "queues", "expected exactly one with default = true")
+        for question in desk.questions:
+            place = f"questions[{question.id}].categories"
+            refer(place, question.categories, self.categories, "a category")
+        for field in ("restricted", "blind", "rabat", "no_second_viewing"):
+            refer(field, getattr(desk, field), self.categories, "a category")
+        refer("exposure.points", desk.exposure.points, self.categories, "a category")
+        refer("exposure.distressing", desk.exposure.distressing, self.categories, "a category")
+        for body in desk.opinions:
+            asked = [body.queue] if body.queue else []
+            refer(f"opinions[{body.id}].queue", asked, queues, "a queue")
+        asked_of = {q.id: q for q in desk.questions}
+        for law in self.legal.laws:
+            place = f"laws[{law.id}].elements"
+            self._refer("legal", place, law.elements, asked_of, "a question of desk.toml")
+            for element in law.elements:
+                where = asked_of[element].categories if element in asked_of else ("*",)
+                for category in law.categories if "*" not in where else ():
+                    if category not in where:
+                        self.say("legal", place, f"'{element}' is not asked about '{category}'")
+
     def _portal(self) -> None:
         portal, shown = self.portal, [c.id for c in self.contacts if c.shown]
         deadlines = {d.id: d for d in self.clocks.deadlines}
@@ -667,10 +765,20 @@ class _Checks:
             ("advice", "cards"): self.advice,
             ("notices", "notices"): self.notices,
             ("portal", "campaigns"): self.portal.campaigns,
+            ("desk", "queues"): self.desk.queues,
+            ("desk", "opinions"): self.desk.opinions,
         }
         for (section, name), entries in titled.items():
             for e in entries:
                 yield section, f"{name}[{e.id}].title", e.title
+        for q in self.desk.queues:
+            yield "desk", f"queues[{q.id}].owner", q.owner
+        for question in self.desk.questions:
+            yield "desk", f"questions[{question.id}].text", question.text
+            if question.help:
+                yield "desk", f"questions[{question.id}].help", question.help
+        for n, rule in enumerate(self.desk.code_of_conduct):
+            yield "desk", f"code_of_conduct[{n}]", rule
         for h in self.contacts:
             if h.hours:
                 yield "contacts", f"contacts[{h.id}].hours", h.hours

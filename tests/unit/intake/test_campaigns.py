@@ -11,9 +11,9 @@ import httpx
 import pytest
 import segno
 from pages import Person
+from wasl_chassis.headers import Addresses
 from wasl_intake import bootstrap
 from wasl_intake.handlers import IntakeHandlers
-from wasl_intake.headers import Addresses
 from wasl_schemas.country_pack import load_country_pack
 
 MOROCCO = load_country_pack(Path(__file__).parents[3] / "deploy" / "country-packs" / "ma")

@@ -13,11 +13,11 @@ import uvicorn
 from fastapi import FastAPI
 from pages import Person
 from wasl_chassis.failures import Overloaded, Retryable
+from wasl_chassis.headers import Addresses
 from wasl_intake.domain import receipt
 from wasl_intake.domain.submission import REPORT
 from wasl_intake.gate import Gate
 from wasl_intake.handlers import IntakeHandlers
-from wasl_intake.headers import Addresses
 from wasl_intake.live import Watch
 from wasl_intake.portal.chat import ChatPages
 from wasl_intake.portal.follow import FollowPages

@@ -13,8 +13,8 @@ import pytest
 from pydantic import ValidationError
 from starlette.routing import BaseRoute
 from wasl_chassis.failures import Retryable
+from wasl_chassis.headers import STRICT_TRANSPORT, TABLE, Addresses, Headers, Kind, kind_of
 from wasl_intake import bootstrap
-from wasl_intake.headers import STRICT_TRANSPORT, TABLE, Addresses, Headers, Kind, kind_of
 from wasl_intake.settings import IntakeSettings
 
 PEPPER = bytes(range(32))

@@ -10,9 +10,9 @@ from typing import Any
 import httpx
 import pytest
 from pages import Page, check
+from wasl_chassis.headers import Addresses
 from wasl_intake import bootstrap
 from wasl_intake.handlers import IntakeHandlers
-from wasl_intake.headers import Addresses
 from wasl_schemas.country_pack import (
     ContactHours,
     CountryPack,

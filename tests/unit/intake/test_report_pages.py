@@ -11,10 +11,10 @@ import httpx
 import pytest
 from pages import Page, Person, check
 from wasl_chassis.failures import Overloaded, Retryable
+from wasl_chassis.headers import Addresses
 from wasl_intake import bootstrap
 from wasl_intake.domain import receipt
 from wasl_intake.handlers import IntakeHandlers
-from wasl_intake.headers import Addresses
 from wasl_intake.portal.report import NARRATIVE_MAX
 from wasl_intake.portal.state import Sealer, State
 from wasl_schemas import topics

@@ -15,15 +15,14 @@ from wasl_triage.domain.case import Action
 from wasl_triage.domain.decisions import (
     CaseFacts,
     CloseReason,
-    Person,
     Proposal,
-    Role,
     Screen,
     check_decision,
     check_second,
     four_eyes,
     route_for,
 )
+from wasl_triage.domain.people import Person, Role
 
 ON = date(2026, 1, 5)
 CONNECTORS = ("reference", "webhook")

@@ -13,6 +13,7 @@ from wasl_schemas.events.common import Ground, GroundKind, Severity
 from wasl_schemas.events.dispatch_requested_v1 import DispatchItem
 from wasl_schemas.lifecycle import CaseState, DispatchState, IllegalTransition, ReferralState
 from wasl_schemas.taxonomy import FourEyes, Signal
+from wasl_triage.auditing import broken_link
 from wasl_triage.casework import request_id
 from wasl_triage.desk import (
     AssessmentRequest,
@@ -24,8 +25,8 @@ from wasl_triage.desk import (
     Refused,
 )
 from wasl_triage.domain.case import Action, Case
-from wasl_triage.domain.decisions import CloseReason, Person, Proposal, Screen
-from wasl_triage.repository import broken_link
+from wasl_triage.domain.decisions import CloseReason, Proposal, Screen
+from wasl_triage.domain.people import Person
 
 URL = "https://www.facebook.com/permalink.php?story_fbid=23&id=100000000000023"
 PAGE = "https://example.com/fictional/item-0001"
@@ -240,7 +241,6 @@ async def test_what_never_leaves_is_reclassed_with_a_reason_only(world: World) -
             ANA,
             "dismissed",
         ),
-        ({"category": "threats"}, SUE, "role"),
     ],
 )
 async def test_assessments_that_do_not_hold(

@@ -215,7 +215,7 @@ async def test_each_kind_of_no_has_its_status(world: World, app: FastAPI, ana: C
     _problem(await ana.get(f"/cases/{case_id}/audit"), 403)
     assert (await boss.post(f"/cases/{case_id}/claim", {"take_over": True})).status_code == 200
     body = _problem(await boss.post(f"/cases/{case_id}/decision", CLOSE), 403)
-    assert body["errors"][0]["field"] == "role"
+    assert "'decide'" in body["detail"]
     _problem(await ana.get("/no-such-path"), 404)
     _problem(await ana.get(f"/cases/{case_id}/claim"), 405)
     for limit in ("0", "101", "x", "-1"):

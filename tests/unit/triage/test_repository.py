@@ -53,7 +53,9 @@ def _full() -> Case:
             )
         },
         claimed_by="analyst-1", claimed_until=AT, attention=("objection",), queued=False, rank=0,
-        queue_due=AT, resend_at=AT, resends=2, seen=WatchState.GONE, seen_version=2, audit_seq=9, audit_hash="h",
+        queue_due=AT, resend_at=AT, resends=2, seen=WatchState.GONE, seen_version=2, queue="general", routed_by="rule-1", restricted=True, flags=("copies",),
+        rules=("rule-1",), banks={"b": 1}, suggested="csam", suggested_why=("word",), campaign="k", hoster="host",
+        owner="analyst-1", plan="s", next_at=AT, skipped=("analyst-2",), lead="l", held=True, audit_seq=9, audit_hash="h",
     )  # fmt: skip
 
 

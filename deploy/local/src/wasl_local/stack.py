@@ -32,7 +32,10 @@ from wasl_local.settings import LocalSettings
 
 #: The staff of the local run: two scripts stand in for two people.
 ANALYST, REVIEWER = "demo-analyst", "demo-reviewer"
-_STAFF = {ANALYST: ["analyst"], REVIEWER: ["analyst", "legal_reviewer"]}
+_STAFF = {
+    ANALYST: ["analyst", "child_safety"],
+    REVIEWER: ["analyst", "legal_reviewer", "child_safety"],
+}
 #: Settings of the hub that the launcher hands on from its own environment.
 _HANDED_ON = ("WASL_LOG_LEVEL", "WASL_MONGO_DRIVER", "WASL_TRACING")
 _GRACE = 30.0

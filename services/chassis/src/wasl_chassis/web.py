@@ -11,9 +11,10 @@ import json
 import logging
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, NoReturn, TypedDict, TypeVar, cast
+from urllib.parse import urlsplit
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
@@ -110,6 +111,18 @@ def field_path(loc: Sequence[int | str]) -> str:
         else:
             out += f"{'.' if out else ''}{safe_name(part)}"
     return out or "body"
+
+
+def sent_from_elsewhere(request: Request, own: Collection[str] = ()) -> bool:
+    """Another site made the browser send this: Fetch Metadata (W3C), or the Origin of browsers too
+    old for that. "null" is no answer: a page without Referer, like ours, may say it. ``own``: hosts
+    we are known under besides the one asked.
+    """
+    told = request.headers.get("sec-fetch-site")
+    if told is not None:
+        return told in ("cross-site", "same-site")
+    origin = urlsplit(request.headers.get("origin", "null")).netloc
+    return bool(origin) and origin not in (request.headers.get("host", ""), *own)
 
 
 # --- bodies ---------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from fastapi import FastAPI
 from wasl_chassis.clock import Clock, SystemClock
+from wasl_chassis.headers import Addresses
 from wasl_chassis.metrics import Metrics
 from wasl_chassis.service import Service
 from wasl_chassis.settings import SettingsError, key_bytes
@@ -17,7 +18,6 @@ from wasl_intake.domain.flood import Demand
 from wasl_intake.feedback import FeedbackBox
 from wasl_intake.gate import Gate
 from wasl_intake.handlers import IntakeHandlers
-from wasl_intake.headers import Addresses
 from wasl_intake.http import Api, ApiRoute, build_app
 from wasl_intake.keyring import KeyRing
 from wasl_intake.live import Watch

@@ -16,6 +16,7 @@ from pydantic import TypeAdapter
 from starlette.routing import BaseRoute, Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from wasl_chassis.failures import Overloaded
+from wasl_chassis.headers import Addresses, Headers, kind_of
 from wasl_chassis.metrics import Metrics
 from wasl_chassis.web import Problem, add_problem_handlers, field_problem, read_body, validate
 
@@ -34,7 +35,6 @@ from wasl_intake.handlers import (
     ThreadFull,
     UnknownReceipt,
 )
-from wasl_intake.headers import Addresses, Headers, kind_of
 from wasl_intake.keyring import ANYBODY, KeyRing
 from wasl_intake.words import Card, Number, Words
 

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 from babel import Locale
 from babel.dates import format_date, format_datetime
+from wasl_chassis.i18n import Catalogue
 from wasl_schemas.country_pack import AdviceCard, CountryPack, HelpContact
 from wasl_schemas.events.common import Risk
 from wasl_schemas.lifecycle import ReporterStatus
@@ -19,8 +20,8 @@ from wasl_schemas.taxonomy import Words as Label
 from wasl_schemas.taxonomy import signals_from_answers
 from wasl_schemas.timeline import TimelineEntry
 
-from wasl_intake import i18n
 from wasl_intake.domain.submission import ReportRequest
+from wasl_intake.i18n import TEXTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +61,15 @@ class Words:
     def __init__(self, pack: CountryPack) -> None:
         self.pack = pack
         self._zone = ZoneInfo(pack.info.timezone)
-        own = i18n.languages()
+        own = TEXTS.languages()
         self._languages = [t for t, x in pack.languages.items() if x.complete and t in own]
         if pack.info.default_language not in self._languages:
             raise ValueError(
                 f"the portal has no texts in the default language of country pack '{pack.info.id}';"
                 f" add locale/{pack.info.default_language}/*.po"
             )
-        self.catalogue = i18n.Catalogue({t: pack.languages[t].fallback for t in self._languages})
+        fallbacks = {t: pack.languages[t].fallback for t in self._languages}
+        self.catalogue = Catalogue(TEXTS, fallbacks)
         self._locales = {
             t: Locale.parse(pack.languages[t].locale, sep="-") for t in self._languages
         }

@@ -8,6 +8,7 @@ from wasl_chassis.settings import SettingsError, key_bytes
 from wasl_schemas.country_pack import CountryPackError, load_country_pack
 
 from wasl_triage import consumers
+from wasl_triage.auditing import AUDIT
 from wasl_triage.casework import Requests
 from wasl_triage.desk import Desk
 from wasl_triage.handlers import TriageHandlers
@@ -23,7 +24,7 @@ def build(settings: TriageSettings) -> Service:
         pack = load_country_pack(settings.country_pack)
     except (CountryPackError, OSError) as error:
         raise SettingsError(f"WASL_COUNTRY_PACK is wrong: {error}") from None
-    service = Service.open(settings, "triage", collections=ALL, metrics=METRICS)
+    service = Service.open(settings, "triage", collections=(*ALL, AUDIT), metrics=METRICS)
     requests = Requests(
         pack,
         frozenset(c.strip() for c in settings.connectors.split(",") if c.strip()),

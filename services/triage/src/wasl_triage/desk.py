@@ -9,7 +9,7 @@ missing, at the proposal and again at the confirmation.
 from collections.abc import Awaitable, Callable, Collection, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from pydantic import Field
 from wasl_chassis.failures import KeyDestroyed
@@ -27,16 +27,14 @@ from wasl_schemas.lifecycle import CASE, DISPATCH, CaseState, DispatchState
 from wasl_schemas.taxonomy import FourEyes, Signal
 
 from wasl_triage import metrics as measure
+from wasl_triage.auditing import AUDIT, AuditRow, audit, broken_link
 from wasl_triage.casework import CONTENT, ITEM, MESSAGE, NOTE, Hub, Requests, announce
 from wasl_triage.domain import clocks, signals
 from wasl_triage.domain.case import Action, Assessment, Attention, Case, DecisionRow, DispatchRow
 from wasl_triage.domain.decisions import (
-    JUDGES,
     CaseFacts,
     Missing,
-    Person,
     Proposal,
-    Role,
     Screen,
     Words,
     check_decision,
@@ -44,18 +42,9 @@ from wasl_triage.domain.decisions import (
     four_eyes,
     route_for,
 )
+from wasl_triage.domain.people import EVERY_QUEUE, Permission, Person, Role
 from wasl_triage.domain.severity import Scales
-from wasl_triage.repository import (
-    AUDIT,
-    CASES,
-    MESSAGES,
-    REPORTS,
-    AuditRow,
-    Message,
-    Report,
-    audit,
-    broken_link,
-)
+from wasl_triage.repository import CASES, MESSAGES, REPORTS, Message, Report
 
 T = TypeVar("T")
 
@@ -186,10 +175,11 @@ class Desk:
         """What waits, gravest rank first, then the oldest due time. Cases somebody else holds and
         the person's own proposals, which another must look at, are left out.
         """
+        need(person, Permission.QUEUE)
         now = self._hub.clock.now()
         docs = await self._hub.store.find(
             CASES,
-            {"queued": True},
+            {"queued": True, **visible(person)},
             sort=(("rank", 1), ("queue_due", 1), ("_id", 1)),
             limit=limit * 3 + 30,
         )
@@ -202,9 +192,10 @@ class Desk:
         """The case with its texts opened; identifiers in them are blacked out unless asked for.
         Every read is audited. Raises NoSuchCase.
         """
+        need(person, Permission.UNMASK if unredacted else Permission.READ)
 
         async def work(uow: UnitOfWork) -> Sheet:
-            case = await self._case(uow, case_id)
+            case = await self.case(uow, case_id, person)
             audit(uow, case, person.name, "read_unredacted" if unredacted else "read")
             uow.put(CASES, case)
             return await self._sheet(uow, case, unredacted=unredacted)
@@ -213,9 +204,8 @@ class Desk:
 
     async def trail(self, person: Person, case_id: str) -> tuple[list[AuditRow], int | None]:
         """The case's audit rows, oldest first, and the first that does not hold."""
-        if Role.SUPERVISOR not in person.roles:
-            raise Forbidden("Only a supervisor reads the audit trail.")
-        case = await self._case(self._hub.unit(), case_id)
+        need(person, Permission.AUDIT)
+        case = await self.case(self._hub.unit(), case_id, person)
         docs = await self._hub.store.read(
             AUDIT, [f"{case_id}|{n:08d}" for n in range(1, case.audit_seq + 1)]
         )
@@ -275,7 +265,7 @@ class Desk:
 
         async def work(uow: UnitOfWork, case: Case) -> None:
             if case.claimed_by_other(person.name, uow.now()) and not (
-                take_over and Role.SUPERVISOR in person.roles
+                take_over and person.may(Permission.SUPERVISE)
             ):
                 raise Refused(
                     "Somebody else works on this case",
@@ -287,7 +277,7 @@ class Desk:
                 audit(uow, case, person.name, "first_look")
             audit(uow, case, person.name, "take_over" if take_over else "claim")
 
-        return await self._change(person, case_id, work, claimed=False)
+        return await self.change(person, Permission.CLAIM, case_id, work, claimed=False)
 
     async def release(self, person: Person, case_id: str, *, done: bool) -> Case:
         """Give the case back. ``done``: what called for attention has been seen to."""
@@ -298,7 +288,7 @@ class Desk:
             audit(uow, case, person.name, "release", "done" if done else "")
             case.claimed_by = case.claimed_until = None
 
-        return await self._change(person, case_id, work)
+        return await self.change(person, Permission.CLAIM, case_id, work)
 
     # -- judging ---------------------------------------------------------------------------
 
@@ -306,7 +296,7 @@ class Desk:
         """Say what the item is. Raises NoSuchCase, Refused, NotLawful, IllegalTransition."""
 
         async def work(uow: UnitOfWork, case: Case) -> None:
-            missing = self._check_assessment(person, case, said)
+            missing = self._check_assessment(case, said)
             if missing:
                 raise NotLawful(missing)
             now = uow.now()
@@ -325,16 +315,10 @@ class Desk:
             audit(uow, case, person.name, "assess", said.category)
             announce(uow, case, CaseChange.ASSESSED)
 
-        return await self._change(person, case_id, work)
+        return await self.change(person, Permission.ASSESS, case_id, work)
 
-    def _check_assessment(
-        self, person: Person, case: Case, said: AssessmentRequest
-    ) -> list[Missing]:
+    def _check_assessment(self, case: Case, said: AssessmentRequest) -> list[Missing]:
         out: list[Missing] = []
-        if not person.roles & JUDGES:
-            out.append(
-                Missing("role", "a supervisor's role is not enough", "Let an analyst assess.")
-            )
         if said.category not in self._pack.categories:
             out.append(
                 Missing(
@@ -392,7 +376,7 @@ class Desk:
             audit(uow, case, person.name, f"decide_{proposal.action}", row.id)
             measure.record_decision(self._hub.metrics, proposal.action, automatic=False)
 
-        return await self._change(person, case_id, work)
+        return await self.change(person, Permission.DECIDE, case_id, work)
 
     async def second_look(self, person: Person, case_id: str, answer: Confirmation) -> Case:
         """Confirm or reject what another person decided. Raises as :meth:`decide`."""
@@ -427,7 +411,7 @@ class Desk:
             case.await_second()
             audit(uow, case, person.name, "confirm" if answer.confirm else "reject", row.id)
 
-        return await self._change(person, case_id, work)
+        return await self.change(person, Permission.SECOND_LOOK, case_id, work)
 
     async def _confirm(
         self, uow: UnitOfWork, case: Case, row: DecisionRow, proposer: Person
@@ -473,7 +457,7 @@ class Desk:
             note = await uow.keys.seal(case.id, NOTE, wanted.reason)
             row.notes = (*row.notes, note)[-_NOTES_KEPT:]
 
-        return await self._change(person, case_id, work)
+        return await self.change(person, Permission.AMEND, case_id, work)
 
     def _check_amendment(
         self, uow: UnitOfWork, case: Case, row: DispatchRow, wanted: Amendment, person: Person
@@ -527,7 +511,7 @@ class Desk:
             case.attention = tuple(a for a in case.attention if a != Attention.REPORTER_MESSAGE)
             audit(uow, case, person.name, "write", report.id)
 
-        return await self._change(person, case_id, work)
+        return await self.change(person, Permission.WRITE, case_id, work)
 
     async def reopen(self, person: Person, case_id: str, reason: str) -> Case:
         """Look at a settled case again, in a new round. Raises IllegalTransition."""
@@ -541,28 +525,34 @@ class Desk:
             audit(uow, case, person.name, "reopen")
             announce(uow, case, CaseChange.REOPENED)
 
-        return await self._change(person, case_id, work)
+        return await self.change(person, Permission.REOPEN, case_id, work)
 
     # -- inside ----------------------------------------------------------------------------
 
-    async def _case(self, uow: UnitOfWork, case_id: str) -> Case:
+    async def case(self, uow: UnitOfWork, case_id: str, person: Person) -> Case:
+        """The case, if there is one for this person: what they may not see does not exist."""
         case = await uow.get(CASES, case_id)
-        if case is None:
+        if case is None or not person.sees(case.queue, restricted=case.restricted):
             raise NoSuchCase
         return case
 
-    async def _change(
+    async def change(
         self,
         person: Person,
+        permission: Permission,
         case_id: str,
         work: Callable[[UnitOfWork, Case], Awaitable[None]],
         *,
         claimed: bool = True,
     ) -> Case:
-        """One act on one case by its holder, whose claim it renews."""
+        """One act on one case in one commit; its holder's claim is renewed.
+
+        ``claimed``: only its holder may. Raises NoSuchCase, Forbidden, Refused.
+        """
+        need(person, permission)
 
         async def attempt(uow: UnitOfWork) -> Case:
-            case = await self._case(uow, case_id)
+            case = await self.case(uow, case_id, person)
             now = uow.now()
             if claimed and not case.held_by(person.name, now):
                 raise Refused("You do not hold this case", "Claim it first.")
@@ -645,7 +635,7 @@ class Desk:
             proposal=await uow.keys.seal(case.id, NOTE, proposal.model_dump_json()),
             advice=proposal.advice,
             close_reason=proposal.close_reason.value if proposal.close_reason else None,
-            by_legal=Role.LEGAL_REVIEWER in person.roles,
+            by_legal=person.may(Permission.SIGN_LEGAL),
         )
 
     def _scope(self, uow: UnitOfWork, case: Case, proposal: Proposal) -> str | None:
@@ -707,6 +697,21 @@ class Desk:
         item = DispatchItem.model_validate_json(await uow.keys.open(sealed, ITEM))
         item = item.model_copy(update={"explanation": explanation})
         return await uow.keys.seal(case.id, ITEM, item.model_dump_json())
+
+
+def visible(person: Person) -> dict[str, Any]:
+    """The query that leaves out every case the person may not see; see :meth:`Person.sees`."""
+    where: dict[str, Any] = {}
+    if EVERY_QUEUE not in person.queues:
+        where["queue"] = {"$in": sorted(person.queues)}
+    if not person.cleared:
+        where["restricted"] = False
+    return where
+
+
+def need(person: Person, permission: Permission) -> None:
+    if not person.may(permission):
+        raise Forbidden(f"It takes the permission '{permission}', which none of your roles has.")
 
 
 def _own(case: Case, person: Person) -> bool:

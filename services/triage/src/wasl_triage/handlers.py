@@ -43,6 +43,7 @@ from wasl_schemas.lifecycle import (
 from wasl_schemas.taxonomy import FourEyes, Signal, signals_from_answers
 
 from wasl_triage import metrics as measure
+from wasl_triage.auditing import audit
 from wasl_triage.casework import CONTENT, ITEM, Hub, Requests, announce
 from wasl_triage.domain import clocks, hosting, signals
 from wasl_triage.domain.case import (
@@ -57,7 +58,7 @@ from wasl_triage.domain.case import (
 from wasl_triage.domain.decisions import route_for
 from wasl_triage.domain.itemkey import Item, ItemKeys, Refused, report_item
 from wasl_triage.domain.severity import Scales
-from wasl_triage.repository import CASES, MESSAGES, REPORTS, Message, Report, audit
+from wasl_triage.repository import CASES, MESSAGES, REPORTS, Message, Report
 
 log = logging.getLogger(__name__)
 

@@ -33,7 +33,8 @@ from wasl_triage.desk import (
     NotLawful,
     Refused,
 )
-from wasl_triage.domain.decisions import Missing, Person, Proposal, Words
+from wasl_triage.domain.decisions import Missing, Proposal, Words
+from wasl_triage.domain.people import Person
 from wasl_triage.settings import Staff
 
 BODY_LIMIT = 65_536

@@ -2,19 +2,15 @@
 """What triage keeps, and the one place that knows how it looks in the database.
 
 A case is one document per item; a report is one document that names its cases, so that thousands
-of reports about one item make no document grow. The audit trail is append-only, in the same commit
-as what it tells, and chained per case: a row that was changed or taken out breaks every later
-hash. No document holds readable text of a person or the address of an item: each is sealed.
+of reports about one item make no document grow. No document holds readable text of a person or the
+address of an item: each is sealed.
 """
 
-import hashlib
-import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from wasl_chassis.store import Collection, Doc, Index
-from wasl_chassis.work import UnitOfWork
 from wasl_schemas.events.common import Ground, GroundKind, Severity
 from wasl_schemas.lifecycle import CaseState, DispatchState, ReferralState, WatchState
 from wasl_schemas.taxonomy import FourEyes
@@ -149,6 +145,8 @@ def _assessment(a: Assessment | None) -> Doc | None:
         "by": a.by,
         "at": a.at,
         "note": a.note,
+        "answers": [[k, v] for k, v in a.answers.items()],
+        "over": list(a.over),
     }
 
 
@@ -160,6 +158,8 @@ def _to_assessment(doc: Doc) -> Assessment:
         doc["by"],
         doc["at"],
         doc["note"],
+        dict(doc.get("answers", ())),
+        tuple(doc.get("over", ())),
     )
 
 
@@ -211,6 +211,22 @@ def _encode_case(c: Case) -> Doc:
         "queue_due": c.queue_due,
         "resend_at": c.resend_at,
         "resends": c.resends,
+        "queue": c.queue,
+        "routed_by": c.routed_by,
+        "restricted": c.restricted,
+        "flags": list(c.flags),
+        "rules": list(c.rules),
+        "banks": [[k, v] for k, v in c.banks.items()],
+        "suggested": c.suggested,
+        "suggested_why": list(c.suggested_why),
+        "campaign": c.campaign,
+        "hoster": c.hoster,
+        "owner": c.owner,
+        "plan": c.plan,
+        "next_at": c.next_at,
+        "skipped": list(c.skipped),
+        "lead": c.lead,
+        "held": c.held,
         "audit_seq": c.audit_seq,
         "audit_hash": c.audit_hash,
     }
@@ -265,6 +281,23 @@ def _decode_case(d: Doc) -> Case:
         queue_due=d["queue_due"],
         resend_at=d["resend_at"],
         resends=d["resends"],
+        queue=d.get("queue", ""),
+        routed_by=d.get("routed_by", "pack"),
+        # A document of before there was a clearance is for cleared people until it is placed.
+        restricted=d.get("restricted", True),
+        flags=tuple(d.get("flags", ())),
+        rules=tuple(d.get("rules", ())),
+        banks={k: v for k, v in d.get("banks", ())},  # noqa: C416
+        suggested=d.get("suggested"),
+        suggested_why=tuple(d.get("suggested_why", ())),
+        campaign=d.get("campaign"),
+        hoster=d.get("hoster"),
+        owner=d.get("owner"),
+        plan=d.get("plan"),
+        next_at=d.get("next_at"),
+        skipped=tuple(d.get("skipped", ())),
+        lead=d.get("lead"),
+        held=d.get("held", False),
         audit_seq=d["audit_seq"],
         audit_hash=d["audit_hash"],
     )
@@ -401,75 +434,4 @@ MESSAGES: Collection[Message] = Collection(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class AuditRow:
-    """Who did what to a case, when and why. ``why`` is a word or a pack id, never free text."""
-
-    case_id: str
-    seq: int
-    at: datetime
-    who: str
-    what: str
-    why: str
-    previous: str
-    hash: str
-
-    @property
-    def id(self) -> str:
-        return f"{self.case_id}|{self.seq:08d}"
-
-
-def _encode_audit(a: AuditRow) -> Doc:
-    return {
-        "case_id": a.case_id,
-        "seq": a.seq,
-        "at": a.at,
-        "who": a.who,
-        "what": a.what,
-        "why": a.why,
-        "previous": a.previous,
-        "hash": a.hash,
-    }
-
-
-AUDIT: Collection[AuditRow] = Collection(
-    "audit",
-    lambda a: a.id,
-    _encode_audit,
-    lambda d: AuditRow(
-        d["case_id"], d["seq"], d["at"], d["who"], d["what"], d["why"], d["previous"], d["hash"]
-    ),
-)
-
-ALL: tuple[Collection[Any], ...] = (CASES, REPORTS, MESSAGES, AUDIT)
-
-
-def _link(row: AuditRow) -> str:
-    """SHA-256 over the row and the hash before it; times as the database keeps them."""
-    at = row.at.isoformat(timespec="milliseconds")
-    told = [row.case_id, row.seq, at, row.who, row.what, row.why, row.previous]
-    return hashlib.sha256(json.dumps(told, separators=(",", ":")).encode()).hexdigest()
-
-
-def audit(uow: UnitOfWork, case: Case, who: str, what: str, why: str = "") -> None:
-    """Append one row to the case's trail. The caller puts the case, which ends the chain."""
-    case.audit_seq += 1
-    row = AuditRow(case.id, case.audit_seq, uow.now(), who, what, why, case.audit_hash, "")
-    row = replace(row, hash=_link(row))
-    uow.put(AUDIT, row)
-    case.audit_hash = row.hash
-
-
-def broken_link(case: Case, rows: list[AuditRow]) -> int | None:
-    """The number of the first row that does not follow from the one before; None if the trail
-    holds.
-
-    ``rows``: all of the case's, in order. A missing last row breaks the link after it.
-    """
-    previous = ""
-    for seq, row in enumerate(rows, 1):
-        link = _link(row)
-        if (row.seq, row.previous, row.hash) != (seq, previous, link) or row.case_id != case.id:
-            return seq
-        previous = link
-    return None if previous == case.audit_hash else len(rows) + 1
+ALL: tuple[Collection[Any], ...] = (CASES, REPORTS, MESSAGES)

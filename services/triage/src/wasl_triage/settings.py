@@ -4,7 +4,7 @@
 import hashlib
 import hmac
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import (
     AfterValidator,
@@ -18,7 +18,7 @@ from wasl_chassis.settings import Settings
 from wasl_schemas.base import Model, Slug
 
 from wasl_triage.domain.case import CLOCK, MACHINE
-from wasl_triage.domain.decisions import Person, Role
+from wasl_triage.domain.people import EVERY_QUEUE, Person, Role
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
@@ -29,6 +29,7 @@ class Member(Model):
     name: Slug
     sha256: Sha256
     roles: frozenset[Role] = Field(min_length=1)
+    queues: frozenset[Slug | Literal["*"]] = frozenset({EVERY_QUEUE})
 
 
 #: Names under which machines act; nobody may be mistaken for one.
@@ -43,7 +44,10 @@ class Staff:
     """The people of the desk."""
 
     def __init__(self, members: list[Member]) -> None:
-        self._members = [(m.sha256.encode(), Person(name=m.name, roles=m.roles)) for m in members]
+        self._members = [
+            (m.sha256.encode(), Person(name=m.name, roles=m.roles, queues=m.queues))
+            for m in members
+        ]
 
     @classmethod
     def parse(cls, text: str) -> "Staff":

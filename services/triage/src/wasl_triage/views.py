@@ -10,10 +10,10 @@ from wasl_schemas.events.common import Ground, Severity
 from wasl_schemas.lifecycle import CASE, CaseState, DispatchState, ReferralState, WatchState
 from wasl_schemas.taxonomy import FourEyes, Safeguard, Signal
 
+from wasl_triage.auditing import AuditRow
 from wasl_triage.desk import Sheet
 from wasl_triage.domain.case import Action, Case
 from wasl_triage.domain.decisions import route_for
-from wasl_triage.repository import AuditRow
 
 
 class CaseLine(Model):

@@ -12,7 +12,7 @@ from wasl_intake.channels import mail, messenger, telegram, whatsapp
 from wasl_intake.channels.metrics import METRICS
 from wasl_intake.channels.process import NAMES
 from wasl_intake.channels.settings import ChannelSettings
-from wasl_intake.i18n import read
+from wasl_intake.i18n import TEXTS
 
 ROOT = Path(__file__).resolve().parents[4]
 PAGE = (ROOT / "docs" / "channels.md").read_text(encoding="utf-8")
@@ -60,7 +60,7 @@ def test_every_sentence_is_translated(lang: str) -> None:
     said = set(re.findall(r'(?:say|gettext)\(\s*lang,\s*"((?:[^"\\]|\\.)*)"', joined))
     said |= set(re.findall(r'ngettext\(\s*lang,\s*"([^"]*)"', joined))
     assert len(said) == 15
-    catalogue = read(lang)
+    catalogue = TEXTS.read(lang)
     for sentence in said:
         message = catalogue.get(sentence)
         assert message is not None, f"locale/{lang}/channels.po: no {sentence!r}"

@@ -5,11 +5,12 @@ A discreet channel (mail: it stays in a mailbox others may open) gets the receip
 said, without numbers, addresses of the portal or a word about what was sent.
 """
 
+from wasl_chassis.i18n import Catalogue
 from wasl_schemas.country_pack import CountryPack
 
 from wasl_intake.channels.contract import Answer
 from wasl_intake.domain import receipt
-from wasl_intake.i18n import Catalogue
+from wasl_intake.i18n import TEXTS
 
 #: More numbers than that nobody reads in a message; the pack's order says which matter most.
 NUMBERS = 5
@@ -21,7 +22,8 @@ class Wording:
     def __init__(self, pack: CountryPack, portal: str) -> None:
         self._pack = pack
         self._portal = portal
-        self._say = Catalogue({t: language.fallback for t, language in pack.languages.items()})
+        fallbacks = {t: language.fallback for t, language in pack.languages.items()}
+        self._say = Catalogue(TEXTS, fallbacks)
 
     def language(self, tag: str) -> str:
         """The language to answer a reader of ``tag`` in."""

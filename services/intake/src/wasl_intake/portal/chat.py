@@ -13,6 +13,7 @@ from typing import Any
 from fastapi import FastAPI, Response
 from starlette.responses import StreamingResponse
 from wasl_chassis.failures import Overloaded, Retryable
+from wasl_chassis.forms import first
 
 from wasl_intake.domain.submission import MESSAGE_MAX
 from wasl_intake.handlers import IntakeHandlers, ThreadLine, UnknownReceipt
@@ -27,7 +28,6 @@ from wasl_intake.portal.follow import (
     wait,
     write,
 )
-from wasl_intake.portal.forms import first
 from wasl_intake.portal.site import Page, Site
 
 #: Seconds between signs of life, which find out who has gone; and until a held poll answers.

@@ -9,6 +9,7 @@ from typing import Any
 from fastapi import FastAPI, Response
 from pydantic import ValidationError
 from wasl_chassis.failures import Overloaded, Retryable
+from wasl_chassis.forms import first
 
 from wasl_intake.domain import receipt
 from wasl_intake.domain.flood import Lane
@@ -17,7 +18,7 @@ from wasl_intake.domain.submission import MESSAGE
 from wasl_intake.feedback import TEXT_MAX, FeedbackBox
 from wasl_intake.gate import Gate, Wait
 from wasl_intake.handlers import RepeatDiffers, UnknownReceipt
-from wasl_intake.portal.forms import FormError, first, plain
+from wasl_intake.portal.forms import FormError, plain
 from wasl_intake.portal.info import answer_within
 from wasl_intake.portal.site import Page, Site
 from wasl_intake.repository import FeedbackKind, FeedbackState

@@ -16,6 +16,7 @@ from typing import Any
 from fastapi import FastAPI, Response
 from pydantic import ValidationError
 from wasl_chassis.failures import Overloaded, Retryable
+from wasl_chassis.forms import Fields, first
 from wasl_chassis.web import field_errors
 from wasl_schemas.lifecycle import ReporterStatus
 
@@ -32,7 +33,7 @@ from wasl_intake.handlers import (
     ThreadFull,
     UnknownReceipt,
 )
-from wasl_intake.portal.forms import Fields, FormError, first, plain
+from wasl_intake.portal.forms import FormError, plain
 from wasl_intake.portal.site import Page, Site
 from wasl_intake.portal.state import TTL
 

@@ -15,6 +15,7 @@ from fastapi import FastAPI, Response
 from pydantic import ValidationError
 from pydantic_core import PydanticCustomError
 from wasl_chassis.failures import Overloaded, Retryable
+from wasl_chassis.forms import Fields, first
 from wasl_chassis.metrics import Metrics
 from wasl_schemas.taxonomy import Category
 
@@ -32,7 +33,7 @@ from wasl_intake.domain.submission import (
 from wasl_intake.gate import Challenge, Gate, Wait
 from wasl_intake.handlers import IntakeHandlers, RepeatDiffers
 from wasl_intake.portal.campaigns import count_report
-from wasl_intake.portal.forms import Fields, FormError, first, plain
+from wasl_intake.portal.forms import FormError, plain
 from wasl_intake.portal.site import Page, Site
 
 Draft = dict[str, Any]

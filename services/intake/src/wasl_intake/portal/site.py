@@ -13,10 +13,10 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from wasl_chassis.clock import Clock
 from wasl_chassis.failures import Overloaded, Retryable
-from wasl_chassis.web import Problem, read_body
+from wasl_chassis.forms import FACTOR, MEDIA_TYPE, Fields, first, read_fields
+from wasl_chassis.headers import Addresses
+from wasl_chassis.web import Problem, read_body, sent_from_elsewhere
 
-from wasl_intake.headers import Addresses
-from wasl_intake.portal.forms import FACTOR, MEDIA_TYPE, Fields, first, read_fields
 from wasl_intake.portal.state import Sealer, State, TooLarge
 from wasl_intake.words import Words
 
@@ -163,18 +163,8 @@ class Site:
         host = request.headers.get("host", "").partition(":")[0].lower()
         return self._secure and not (self._onion and host == self._onion)
 
-    def _from_elsewhere(self, request: Request) -> bool:
-        """Another site made the browser send this: Fetch Metadata (W3C), or the Origin of browsers
-        too old for that. "null" is no answer: a page without Referer, like ours, may say it.
-        """
-        told = request.headers.get("sec-fetch-site")
-        if told is not None:
-            return told in ("cross-site", "same-site")
-        origin = urlsplit(request.headers.get("origin", "null")).netloc
-        return bool(origin) and origin not in (request.headers.get("host", ""), *self._own)
-
     async def _answer(self, page: Page, endpoint: Endpoint) -> Response:
-        if page.request.method == "POST" and self._from_elsewhere(page.request):
+        if page.request.method == "POST" and sent_from_elsewhere(page.request, self._own):
             return self.trouble(page, 403, page.say("This form was sent from another site."))
         try:
             return await endpoint(page)
@@ -245,7 +235,7 @@ class Site:
         async def leave(request: Request) -> Response:
             """The quick exit: forget what was typed, then a neutral page. Works without script."""
             response = RedirectResponse(self.exit(lang), 303)
-            if not self._from_elsewhere(request):
+            if not sent_from_elsewhere(request, self._own):
                 response.headers["clear-site-data"] = '"cookies", "storage"'
                 self.sealer.write(State(), request, response, secure=self._over_tls(request))
             return response

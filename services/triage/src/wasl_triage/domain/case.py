@@ -78,6 +78,10 @@ class Assessment:
     by: str
     at: datetime
     note: str | None = None
+    #: Answers to the pack's questions: question → yes, no or unsure.
+    answers: dict[str, str] = field(default_factory=dict)
+    #: The categories reporters had chosen by then.
+    over: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -220,6 +224,33 @@ class Case:
     #: What the hub last saw at the item's address.
     seen: WatchState | None = None
     seen_version: int = 0
+    #: The queue it waits in, and who put it there: "pack", a rule, or a person's name.
+    queue: str = ""
+    routed_by: str = "pack"
+    #: A case of child safety: only cleared people see it, in whatever queue it lies.
+    restricted: bool = False
+    #: Words of rules that fired, for the desk; and the rules themselves.
+    flags: tuple[str, ...] = ()
+    rules: tuple[str, ...] = ()
+    #: Banks of known hashes in which something of a report was found, each with how many reports.
+    banks: dict[str, int] = field(default_factory=dict)
+    #: What the machine would call it, and the constant words why; never more than a suggestion.
+    suggested: str | None = None
+    suggested_why: tuple[str, ...] = ()
+    #: Reports of the same wording, across cases.
+    campaign: str | None = None
+    #: Who holds the address, as far as an offline source tells.
+    hoster: str | None = None
+    #: Who follows the case over days, what is planned (sealed), and when to look again.
+    owner: str | None = None
+    plan: str | None = None
+    next_at: datetime | None = None
+    #: People who passed it on in this round.
+    skipped: tuple[str, ...] = ()
+    #: The case this one is worked with; None: it leads itself.
+    lead: str | None = None
+    #: Nothing of it is deleted while a legal hold stands.
+    held: bool = False
     audit_seq: int = 0
     audit_hash: str = ""
 
@@ -323,10 +354,26 @@ class Case:
             due = min(due, self.confirm_due) if due else self.confirm_due
         if self.attention and due is None:
             due = self.queue_due or clocks.feedback_due(pack, self.severity, now)
-        self.queued, self.queue_due = due is not None, due
+        # A case that follows another is worked there, until something calls for its own look.
+        waits = due is not None and (self.lead is None or bool(self.attention))
+        self.queued, self.queue_due = waits, due
+        if self.routed_by == "pack":
+            self.queue = pack.desk.queue_of(self.category)
+        self.restricted = self._about_child_safety(pack)
         child = Signal.MINOR_VICTIM in self.facts or self._about_children(pack)
         critical = self.severity is Severity.CRITICAL
         self.rank = 0 if critical and child else 1 if critical else 2
+
+    def _about_child_safety(self, pack: CountryPack) -> bool:
+        """Child safety as anybody says it: a reporter, the machine, the assessment. It stays so
+        until somebody cleared assesses the case as something else, and again when a later report
+        says it anew.
+        """
+        said = self.assessment
+        spoken_of = {*self.reported, self.suggested, self.category}
+        if said is not None:
+            spoken_of = {said.category, *(c for c in self.reported if c not in said.over)}
+        return any(c in pack.desk.restricted for c in spoken_of)
 
     def _about_children(self, pack: CountryPack) -> bool:
         known = pack.categories.get(self.category) if self.category else None
@@ -359,6 +406,7 @@ class Case:
         self.look_pending, self.overdue = True, False
         self.first_look_due = clocks.first_look_due(pack, self.severity, now)
         self.assessment = None
+        self.skipped = ()
         self.await_second()
 
     def end(self, reason: str) -> None:

@@ -22,6 +22,7 @@ from wasl_schemas.events.common import Ground, GroundKind
 from wasl_schemas.taxonomy import Category, FourEyes, Safeguard, Signal
 
 from wasl_triage.domain.case import Action
+from wasl_triage.domain.people import Permission, Person
 from wasl_triage.domain.severity import SPEECH
 
 #: Free text of staff; sealed before it is stored.
@@ -33,29 +34,12 @@ _SCREENED = frozenset({Safeguard.FE2, Safeguard.FE3, Safeguard.FE3_BLOCK})
 _ORDER = list(FourEyes)
 
 
-class Role(StrEnum):
-    ANALYST = "analyst"
-    LEGAL_REVIEWER = "legal_reviewer"
-    SUPERVISOR = "supervisor"
-
-
-#: A supervisor runs the desk; judging items takes one of these.
-JUDGES = frozenset({Role.ANALYST, Role.LEGAL_REVIEWER})
-
-
 class CloseReason(StrEnum):
     NO_GROUND = NO_GROUND
     OUT_OF_SCOPE = "out_of_scope"
     NOT_A_REPORT = "not_a_report"
     CONTENT_GONE = "content_gone"
     ADVISED = "advised"
-
-
-class Person(Model):
-    """Somebody who decides. ``name`` is the desk's name for them, as audited."""
-
-    name: Slug
-    roles: frozenset[Role]
 
 
 class Screen(Model):
@@ -176,7 +160,7 @@ def check_decision(
     of the case has already been sent to.
     """
     out: list[Missing] = []
-    if not proposer.roles & JUDGES:
+    if not proposer.may(Permission.DECIDE):
         out.append(
             Missing(
                 "role", "only an analyst or a legal reviewer decides", "Let one of them decide."
@@ -203,7 +187,7 @@ def check_second(
                 "confirmed_by", "is the person who proposed it", "Let another person look at it."
             )
         )
-    if not second.roles & JUDGES:
+    if not second.may(Permission.SECOND_LOOK):
         out.append(
             Missing(
                 "role", "only an analyst or a legal reviewer confirms", "Let one of them confirm."
@@ -212,7 +196,8 @@ def check_second(
     known = pack.categories.get(category) if category else None
     speech = known is not None and known.expression_safeguard in SPEECH
     legal = asked is FourEyes.PRE_LEGAL or speech
-    if legal and Role.LEGAL_REVIEWER not in proposer.roles | second.roles:
+    lawyer = any(p.may(Permission.SIGN_LEGAL) for p in (proposer, second))
+    if legal and not lawyer:
         out.append(
             Missing(
                 "confirmed_by",

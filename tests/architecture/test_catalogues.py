@@ -13,19 +13,21 @@ import pytest
 import texts
 from babel import Locale
 from babel.messages.pofile import read_po
-from wasl_intake import i18n
+from wasl_chassis.i18n import SOURCE
+from wasl_chassis.i18n import Locale as Texts
 from wasl_schemas.country_pack import load_country_pack
 
-PACK = load_country_pack(Path(__file__).parents[3] / "deploy" / "country-packs" / "ma")
-LANGUAGES = [t for t, x in PACK.languages.items() if x.complete and t != i18n.SOURCE]
+PACK = load_country_pack(Path(__file__).parents[2] / "deploy" / "country-packs" / "ma")
+LANGUAGES = [t for t, x in PACK.languages.items() if x.complete and t != SOURCE]
+EVERY = [(package, lang) for package in texts.PACKAGES for lang in LANGUAGES]
 ORDER = ("zero", "one", "two", "few", "many", "other")
 HOLE = re.compile(r"\{([a-z_]+)\}")
 NBSP = "\u00a0"
 
 
-def strings(lang: str) -> Iterator[tuple[str, str]]:
+def strings(package: str, lang: str) -> Iterator[tuple[str, str]]:
     """Every translated form with its sentence."""
-    for message in i18n.read(lang):
+    for message in Texts(package).read(lang):
         if message.id:
             sentence = message.id if isinstance(message.id, str) else " | ".join(message.id)
             for form in texts.forms(message):
@@ -43,12 +45,12 @@ def wrong_french(text: str) -> list[str]:
 def test_the_slot_is_there_and_marked() -> None:
     assert sorted(LANGUAGES) == ["ar", "fr"]
     assert not PACK.languages["zgh"].complete
-    assert (i18n.folder() / "zgh").is_dir()
-    assert "zgh" not in i18n.languages()
+    assert (Texts("wasl_intake").folder / "zgh").is_dir()
+    assert "zgh" not in Texts("wasl_intake").languages()
 
 
 def test_sentences_are_found_where_they_are() -> None:
-    found = texts.used()
+    found = texts.used("wasl_intake")
     places = {file for where in found.values() for file, _ in where}
     assert "templates/base.html" in places
     assert "portal/site.py" in places
@@ -58,38 +60,38 @@ def test_sentences_are_found_where_they_are() -> None:
     assert not [key for key in found if texts.first(key) != texts.first(key).strip(" \n") != ","]
 
 
-@pytest.mark.parametrize("lang", LANGUAGES)
-def test_nothing_is_missing(lang: str) -> None:
-    assert sorted(texts.first(key) for key in texts.missing(lang)) == []
+@pytest.mark.parametrize(("package", "lang"), EVERY)
+def test_nothing_is_missing(package: str, lang: str) -> None:
+    assert sorted(texts.first(key) for key in texts.missing(package, lang)) == []
 
 
-@pytest.mark.parametrize("lang", LANGUAGES)
-def test_nothing_is_left_over(lang: str) -> None:
-    assert texts.obsolete(lang) == []
+@pytest.mark.parametrize(("package", "lang"), EVERY)
+def test_nothing_is_left_over(package: str, lang: str) -> None:
+    assert texts.obsolete(package, lang) == []
 
 
-@pytest.mark.parametrize("lang", LANGUAGES)
-def test_nothing_is_fuzzy(lang: str) -> None:
-    assert [m.id for m in i18n.read(lang) if m.id and m.fuzzy] == []
+@pytest.mark.parametrize(("package", "lang"), EVERY)
+def test_nothing_is_fuzzy(package: str, lang: str) -> None:
+    assert [m.id for m in Texts(package).read(lang) if m.id and m.fuzzy] == []
 
 
-@pytest.mark.parametrize("lang", LANGUAGES)
-def test_placeholders_are_the_same(lang: str) -> None:
-    for sentence, form in strings(lang):
+@pytest.mark.parametrize(("package", "lang"), EVERY)
+def test_placeholders_are_the_same(package: str, lang: str) -> None:
+    for sentence, form in strings(package, lang):
         wanted, got = set(HOLE.findall(sentence)), set(HOLE.findall(form))
         plural = "n" in wanted  # a form may say the number itself: "two minutes"
         assert got == wanted or (plural and got == wanted - {"n"}), sentence
         assert not re.search(r"[{}]", HOLE.sub("", form)), sentence
 
 
-@pytest.mark.parametrize("lang", LANGUAGES)
-def test_plurals_have_the_forms_of_cldr_in_its_order(lang: str) -> None:
+@pytest.mark.parametrize(("package", "lang"), EVERY)
+def test_plurals_have_the_forms_of_cldr_in_its_order(package: str, lang: str) -> None:
     """Up to 999: beyond, French has a form for whole millions that nothing here counts to."""
     rule = Locale.parse(lang).plural_form
     order = [form for form in ORDER if form in {rule(n) for n in range(1000)}]
-    whole = i18n.read(lang)
+    whole = Texts(package).read(lang)
     headers = {whole.plural_expr: "all areas together"}
-    for file in sorted(Path(str(i18n.folder() / lang)).glob("*.po")):
+    for file in sorted(Path(str(Texts(package).folder / lang)).glob("*.po")):
         with file.open("rb") as stream:
             headers[read_po(stream, locale=lang).plural_expr] = file.name
     for expression, name in headers.items():
@@ -101,9 +103,9 @@ def test_plurals_have_the_forms_of_cldr_in_its_order(lang: str) -> None:
             assert all(texts.forms(message)), message.id[0]
 
 
-@pytest.mark.parametrize("lang", LANGUAGES)
-def test_signs_are_those_of_the_language(lang: str) -> None:
-    for sentence, form in strings(lang):
+@pytest.mark.parametrize(("package", "lang"), EVERY)
+def test_signs_are_those_of_the_language(package: str, lang: str) -> None:
+    for sentence, form in strings(package, lang):
         assert not re.search("[\"']", form), f"straight quote: {sentence}"
         assert not re.search("[٠-٩۰-۹]", form), f"digits are Latin here: {sentence}"
         assert form == form.strip() or sentence != sentence.strip(), f"blank at an end: {sentence}"

@@ -26,6 +26,7 @@ import httpx
 import pytest
 from attack import Attack
 from canary import Place, PlainHub, Search, Word
+from hub import PHISHING
 from kit import until
 from pages import Page, Person
 from wasl_chassis.vault import derive
@@ -290,7 +291,11 @@ class Journey:
         sheet = json.dumps(await self.desk(f"{case}?unredacted=true"))
         assert self.words["form narrative"] in sheet, "the analyst does not see what was reported"
         await self.desk(f"{case}/claim", {})
-        note = {"category": "phishing_malware", "signals": [], "note": self.words["desk note"]}
+        note = {
+            "category": "phishing_malware",
+            "answers": PHISHING,
+            "note": self.words["desk note"],
+        }
         await self.desk(f"{case}/assessment", note)
         [report] = (await self.desk(case))["reports"]
         letter = {"report_id": report["report_id"], "text": self.words["desk letter"]}

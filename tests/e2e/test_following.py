@@ -13,7 +13,7 @@ from typing import Any, Self
 
 import httpx
 import pytest
-from hub import Hub
+from hub import PHISHING, Hub
 from kit import until
 from wasl_local.stack import ANALYST
 
@@ -111,7 +111,7 @@ class Person:
         await until(opened, 60, 0.3)
         case = f"/cases/{await self.case()}"
         await self.desk(f"{case}/claim", {})
-        await self.desk(f"{case}/assessment", {"category": "phishing_malware", "signals": []})
+        await self.desk(f"{case}/assessment", {"category": "phishing_malware", "answers": PHISHING})
         decision = {
             "action": "dispatch",
             "ground": {"kind": "law", "ref": "ma.penal-code.607-3"},

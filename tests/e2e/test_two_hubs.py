@@ -122,7 +122,7 @@ class Country(Hub):
         await until(queued, 60, 0.1)
         [case_id] = waiting
         (await self.desk(f"/cases/{case_id}/claim", {})).raise_for_status()
-        said = {"category": "scam", "signals": [], "note": ""}
+        said = {"category": "scam", "answers": {"found": "yes", "paid": "yes"}}
         (await self.desk(f"/cases/{case_id}/assessment", said)).raise_for_status()
         return case_id
 

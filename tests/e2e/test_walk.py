@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx
 import pytest
-from hub import Hub
+from hub import PHISHING, Hub
 from kit import until
 from wasl_local.stack import ANALYST, REVIEWER
 
@@ -99,7 +99,7 @@ class Walk:
         sheet = await self.desk(ANALYST, f"{case}?unredacted=true")
         assert self.narrative in json.dumps(sheet), "the analyst does not see what was reported"
         await self.desk(ANALYST, f"{case}/claim", {})
-        said = {"category": "phishing_malware", "signals": [], "note": self.note}
+        said = {"category": "phishing_malware", "answers": PHISHING, "note": self.note}
         await self.desk(ANALYST, f"{case}/assessment", said)
         decision = {
             "action": "dispatch",

@@ -333,3 +333,35 @@ def atproto() -> Iterator[Atproto]:
         postgres = running.enter_context(Postgres(home, data / "postgres"))
         redis = running.enter_context(Redis(home, data / "redis"))
         yield running.enter_context(Atproto(home, data / "network", postgres, redis))
+
+
+class OpenId(Server):
+    """node-oidc-provider, which the OpenID Foundation certifies. Sends people back to ``back``."""
+
+    name = "openid"
+    back, after = "http://127.0.0.1:9/fr/sign-in/back", "http://127.0.0.1:9/fr/sign-in"
+
+    def __init__(self, home: Path, data_dir: Path) -> None:
+        super().__init__(data_dir)
+        self._home, self._node = home, program(home, "node")
+
+    @property
+    def url(self) -> str:
+        return f"http://{LOOPBACK}:{self.port}"
+
+    def _command(self) -> Sequence[str]:
+        script = str(Path(__file__).parent / "openid" / "provider.mjs")
+        return [self._node, script, str(self._home), str(self.port), self.back, self.after]
+
+    def _ready(self) -> bool:
+        try:
+            path = "/.well-known/openid-configuration"
+            return httpx.get(f"{self.url}{path}", trust_env=False, timeout=5).status_code == 200
+        except httpx.HTTPError:
+            return False
+
+
+@pytest.fixture(scope="session")
+def openid(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenId]:
+    with OpenId(installed("openid"), tmp_path_factory.mktemp("openid")) as server:
+        yield server

@@ -19,6 +19,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 PARTNERS = ROOT / ".wasl" / "partners"
 ATPROTO = Path(__file__).parent / "atproto" / "package.json"
+OPENID = Path(__file__).parent / "openid" / "package.json"
 
 
 @dataclass(frozen=True)
@@ -49,10 +50,23 @@ def _atproto(home: Path) -> Sequence[Sequence[str]]:
     )  # fmt: skip
 
 
+def _openid(home: Path) -> Sequence[Sequence[str]]:
+    return (
+        ["cp", str(OPENID), str(home)],
+        ["npm", "install", "--prefix", str(home), "--no-package-lock",
+         "--no-audit", "--no-fund", "--loglevel", "error", "--logs-max", "0"],
+    )  # fmt: skip
+
+
+def _requirement(package: Path) -> str:
+    wanted = json.loads(package.read_text())["dependencies"]
+    return " ".join(f"{name}@{version}" for name, version in wanted.items())
+
+
 SYNAPSE = "matrix-synapse==1.163.2"
 PARTNER = {
     "atproto": Partner(
-        " ".join(f"{n}@{v}" for n, v in json.loads(ATPROTO.read_text())["dependencies"].items()),
+        _requirement(ATPROTO),
         _atproto,
         {
             "node": "nodejs",
@@ -62,6 +76,7 @@ PARTNER = {
             "redis-server": "redis-server",
         },
     ),
+    "openid": Partner(_requirement(OPENID), _openid, {"node": "nodejs", "npm": "npm"}),
     "synapse": Partner(SYNAPSE, _synapse),
 }
 

@@ -35,6 +35,11 @@ PARTNERS = ("hotline", "platforms")
 DATABASES = {"intake": "intake", "triage": "triage", "notify": "notify"} | dict.fromkeys(
     ("gateway-reference", "gateway-webhook", "gateway-watch"), "gateway"
 )
+#: An analyst's answers to the pack's questions about phishing.
+PHISHING = {
+    **dict.fromkeys(("clear", "same-item", "demand", "pretends"), "yes"),
+    **dict.fromkeys(("gone", "danger"), "unsure"),
+}
 _SETTINGS = {
     # Small batches leave many points between commit and publish.
     "WASL_BATCH_MAX_RECORDS": "10",

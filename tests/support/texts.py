@@ -22,6 +22,9 @@ _OPTIONS = {"**/templates/**.html": {"silent": "false", "trim_blocks": "true"}}
 _KEYWORDS: tuple[Mapping[str, tuple[int, ...]], ...] = (
     {"_": (1,), "n_": (1, 2), "say": (1,)},
     {"say": (2,), "gettext": (2,), "ngettext": (2, 3)},
+    # Refusals of use cases, which the pages say in the reader's language.
+    {"Refused": (1,), "Forbidden": (1,), "Missing": (2,)},
+    {"Refused": (2,), "Missing": (3,)},
 )
 #: A sentence, or its singular and plural.
 Id = str | tuple[str, ...]

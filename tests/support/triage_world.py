@@ -5,6 +5,7 @@ import hashlib
 import json
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any, TypeVar
 
 from wasl_chassis.failures import Conflict, Outcome
@@ -28,13 +29,17 @@ from wasl_schemas.lifecycle import DispatchState, ReferralState, WatchState
 from wasl_schemas.topics import TopicSpec
 from wasl_triage.auditing import AUDIT, AuditRow
 from wasl_triage.casework import Requests, request_id
-from wasl_triage.desk import Desk
+from wasl_triage.deriving import Deriver
+from wasl_triage.desk import AssessmentRequest, Confirmation, Desk, OwnJudgement
 from wasl_triage.domain.case import Case
-from wasl_triage.domain.itemkey import ItemKeys
+from wasl_triage.domain.decisions import Rabat
 from wasl_triage.domain.people import Person, Role
+from wasl_triage.domain.suggesting import Suggester
 from wasl_triage.handlers import TriageHandlers
 from wasl_triage.metrics import METRICS
+from wasl_triage.quality import Sample
 from wasl_triage.repository import CASES, REPORTS, Report
+from wasl_triage.rules.engine import RuleSet
 
 T = TypeVar("T")
 PEPPER = hashlib.sha256(b"tests only").digest()
@@ -45,6 +50,36 @@ ANA = Person(name="analyst-1", roles=frozenset({Role.ANALYST, Role.CHILD_SAFETY}
 BEA = Person(name="analyst-2", roles=frozenset({Role.ANALYST, Role.CHILD_SAFETY}))
 LEA = Person(name="legal-1", roles=frozenset({Role.LEGAL_REVIEWER, Role.CHILD_SAFETY}))
 SUE = Person(name="supervisor-1", roles=frozenset({Role.SUPERVISOR, Role.CHILD_SAFETY}))
+
+
+#: A test that reaches its threshold.
+RABAT = Rabat(
+    context="A tense week.", speaker="Widely followed.", intent="Repeated.", content="A call.",
+    extent="Public.", likelihood="Near.", conclusion="reached",
+)  # fmt: skip
+
+
+def answers(pack: CountryPack, category: str) -> dict[str, Any]:
+    """Answers that let everything leave: what the pack needs, and yes to what its laws need."""
+    elements = {e for law in pack.laws.values() if category in law.categories for e in law.elements}
+    return {
+        q.id: q.needed or ("yes" if q.id in elements else "unsure")
+        for q in pack.desk.questions_for(category)
+    }
+
+
+def said(pack: CountryPack, category: str, **more: Any) -> AssessmentRequest:
+    """An assessment after which nothing of it stands in the way."""
+    return AssessmentRequest(category=category, answers=answers(pack, category), **more)
+
+
+def agreeing(pack: CountryPack, case: Case, category: str | None = None) -> Confirmation:
+    """A yes to the decision that waits, from somebody who judged ``category`` apart."""
+    (row,) = case.pending()
+    own = None
+    if category is not None:
+        own = OwnJudgement(category=category, answers=answers(pack, category))
+    return Confirmation(decision_id=row.id, confirm=True, assessment=own)
 
 
 def _plain(value: Any) -> None:
@@ -92,6 +127,17 @@ class Hub:
         raise Conflict
 
 
+@cache
+def _suggester(pack: CountryPack) -> Suggester:
+    """Compiled once: every example of a pack is run when it is."""
+    return Suggester(pack)
+
+
+@cache
+def _rules(pack: CountryPack) -> RuleSet:
+    return RuleSet.compile(pack)
+
+
 class World:
     """A triage service and the few things others would send it."""
 
@@ -102,8 +148,13 @@ class World:
         self.hub = Hub()
         self.clock = self.hub.clock
         self.requests = Requests(pack, frozenset(connectors), RESEND)
-        self.handlers = TriageHandlers(self.hub, pack, self.requests, pepper=PEPPER)
-        self.desk = Desk(self.hub, pack, self.requests, claim_for=CLAIM)
+        self.deriver = Deriver(pack, _suggester(pack), PEPPER)
+        self.handlers = TriageHandlers(
+            self.hub, pack, self.requests, self.deriver, lambda: _rules(pack)
+        )
+        self.desk = Desk(
+            self.hub, pack, self.requests, claim_for=CLAIM, sample=Sample(pack, PEPPER)
+        )
         h = self.handlers
         self._routes: dict[str, tuple[Any, Any]] = {
             topics.REPORT_SUBMITTED_V1.type: (h.on_report_submitted, h.prefetch_reports),
@@ -266,10 +317,10 @@ class World:
 
     def audit(self, case: Case) -> list[AuditRow]:
         rows = [AUDIT.decode(d) for d in self.hub.store.docs.get("audit", {}).values()]
-        return sorted((r for r in rows if r.case_id == case.id), key=lambda r: r.seq)
+        return sorted((r for r in rows if r.stream == case.id), key=lambda r: r.seq)
 
     def case_id(self, location: str) -> str:
-        return self.handlers.case_id(ItemKeys(self.pack.platforms).item(location))
+        return self.deriver.case_of(location)
 
     def everything(self) -> str:
         """Every byte that is stored or sent, but for the samples' sealed texts."""

@@ -24,6 +24,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, 
 from wasl_schemas.base import LanguageTag, Model, Slug
 from wasl_schemas.desk import DeskRules, Question, Queue
 from wasl_schemas.events.common import Channel, Ground, GroundKind, Severity
+from wasl_schemas.lexicon import Lexicon
 from wasl_schemas.platforms import ItemFinder, Platforms, Service
 from wasl_schemas.rules import RulesFile
 from wasl_schemas.taxonomy import (
@@ -631,6 +632,7 @@ class CountryPack:
         portal: Portal | None = None,
         desk: DeskRules | None = None,
         rules: RulesFile | None = None,
+        lexicon: Lexicon | None = None,
     ) -> None:
         self.info, self.taxonomy, self.clocks = info, taxonomy, clocks
         self.hosting = hosting or Hosting()
@@ -638,6 +640,8 @@ class CountryPack:
         self.desk = desk or DeskRules()
         #: The desk compiles them; see ``wasl_triage.rules``.
         self.rules = rules or RulesFile()
+        #: Compiled there too; see ``wasl_triage.domain.suggesting``.
+        self.lexicon = lexicon or Lexicon()
         self.platforms, self.routing, self.texts = platforms, routing, texts
         self.groups: Mapping[str, Group] = {g.id: g for g in taxonomy.groups}
         self.categories: Mapping[str, Category] = {c.id: c for c in taxonomy.categories}

@@ -45,6 +45,7 @@ from wasl_schemas.country_pack import (
 )
 from wasl_schemas.desk import DeskRules
 from wasl_schemas.events.common import GroundKind, Severity
+from wasl_schemas.lexicon import Lexicon, check_lexicon
 from wasl_schemas.lifecycle import ReporterStatus
 from wasl_schemas.platforms import ItemFinder, Platforms
 from wasl_schemas.rules import (
@@ -99,9 +100,10 @@ _SECTIONS: Mapping[str, type[BaseModel]] = {
     "hosting": Hosting,
     "portal": Portal,
     "desk": DeskRules,
+    "lexicon": Lexicon,
 }
 #: Sections a pack may leave out.
-_OPTIONAL = {"hosting": Hosting(), "portal": Portal(), "desk": DeskRules()}
+_OPTIONAL = {"hosting": Hosting(), "portal": Portal(), "desk": DeskRules(), "lexicon": Lexicon()}
 
 #: What the services say to reporters; every complete language has each of these.
 REQUIRED_TEXTS: tuple[str, ...] = (
@@ -152,6 +154,7 @@ def load(path: Path) -> CountryPack:
         hosting=of("hosting", Hosting),
         portal=of("portal", Portal),
         desk=of("desk", DeskRules),
+        lexicon=of("lexicon", Lexicon),
         texts=texts,
     )
     checks.run()
@@ -323,6 +326,7 @@ class _Checks:
         hosting: Hosting,
         portal: Portal,
         desk: DeskRules,
+        lexicon: Lexicon,
         texts: Mapping[str, Mapping[str, Text]],
     ) -> None:
         self.problems: list[str] = []
@@ -333,6 +337,7 @@ class _Checks:
         self.notices, self.hosting, self.texts = notices, hosting, texts
         self.portal = portal
         self.desk = desk
+        self.lexicon = lexicon
         self.languages = {x.tag: x for x in info.languages}
         self.complete = [x.tag for x in info.languages if x.complete]
         self.categories = {c.id: c for c in taxonomy.categories}
@@ -353,6 +358,7 @@ class _Checks:
             hosting=self.hosting,
             portal=self.portal,
             desk=self.desk,
+            lexicon=self.lexicon,
             rules=rules,
             texts=self.texts,
         )
@@ -372,6 +378,8 @@ class _Checks:
         self._advice()
         self._portal()
         self._desk()
+        for place, expected in check_lexicon(self.lexicon, self.categories):
+            self.say("lexicon", place, expected)
         self._words()
         self._texts()
 
@@ -768,6 +776,10 @@ class _Checks:
             ("desk", "queues"): self.desk.queues,
             ("desk", "opinions"): self.desk.opinions,
         }
+        for register, name in self.lexicon.registers.items():
+            yield "lexicon", f"registers.{register}", name
+        for term in self.lexicon.terms:
+            yield "lexicon", f"terms[{term.id}].label", term.label
         for (section, name), entries in titled.items():
             for e in entries:
                 yield section, f"{name}[{e.id}].title", e.title

@@ -19,6 +19,8 @@ from wasl_schemas.events.item_observed_v1 import ItemObservedV1
 from wasl_schemas.events.notification_updated_v1 import NotificationUpdatedV1
 from wasl_schemas.events.referral_requested_v1 import ReferralRequestedV1
 from wasl_schemas.events.referral_updated_v1 import ReferralUpdatedV1
+from wasl_schemas.events.report_expired_v1 import ReportExpiredV1
+from wasl_schemas.events.report_redacted_v1 import ReportRedactedV1
 from wasl_schemas.events.report_submitted_v1 import ReportSubmittedV1
 from wasl_schemas.events.report_withdrawn_v1 import ReportWithdrawnV1
 from wasl_schemas.events.reporter_contact_changed_v1 import ReporterContactChangedV1
@@ -89,6 +91,16 @@ REPORT_WITHDRAWN_V1 = TopicSpec(
     ("intake",), ("triage", "notify"), _I,
     "The holder of the receipt took the report back.",
 )  # fmt: skip
+REPORT_EXPIRED_V1 = TopicSpec(
+    "wasl.report.expired.v1", ReportExpiredV1, "report_id",
+    ("triage",), ("intake", "notify"), _I,
+    "The time for which a contact, a text or a report's record is kept is over.",
+)  # fmt: skip
+REPORT_REDACTED_V1 = TopicSpec(
+    "wasl.report.redacted.v1", ReportRedactedV1, "report_id",
+    ("triage",), ("intake",), _X,
+    "Something was blacked out of a report for good. What is left is sealed with the report's key.",
+)  # fmt: skip
 REPORTER_CONTACT_CHANGED_V1 = TopicSpec(
     "wasl.reporter-contact.changed.v1", ReporterContactChangedV1, "report_id",
     ("intake",), ("notify",), _P,
@@ -137,7 +149,8 @@ NOTIFICATION_UPDATED_V1 = TopicSpec(
 )  # fmt: skip
 
 SHARED: tuple[TopicSpec[EventData], ...] = (
-    REPORT_SUBMITTED_V1, REPORT_WITHDRAWN_V1, REPORTER_CONTACT_CHANGED_V1,
+    REPORT_SUBMITTED_V1, REPORT_WITHDRAWN_V1, REPORT_EXPIRED_V1, REPORT_REDACTED_V1,
+    REPORTER_CONTACT_CHANGED_V1,
     REPORTER_MESSAGE_SENT_V1, STAFF_MESSAGE_SENT_V1, CASE_OPENED_V1, CASE_UPDATED_V1,
     DISPATCH_UPDATED_V1, ITEM_OBSERVED_V1, REFERRAL_REQUESTED_V1, REFERRAL_UPDATED_V1,
     NOTIFICATION_UPDATED_V1,

@@ -11,8 +11,11 @@ from wasl_chassis.failures import Conflict, Permanent, Retryable
 from wasl_chassis.operating import (
     Command,
     CommandGroup,
+    FileCommand,
     Operations,
+    Option,
     Refused,
+    Wrong,
 )
 from wasl_chassis.settings import Settings
 from wasl_cli import contributed, doctor
@@ -101,6 +104,42 @@ def test_a_service_command_fails(error, status, says) -> None:
 
     result = wasl("things", "do", operations=offering(run), MONGODB_URI="mongodb://h")
     assert (result.exit_code, says in result.stderr) == (status, True)
+
+
+def test_a_service_command_takes_options() -> None:
+    seen = []
+
+    async def run(desk, argument):
+        seen.append((argument, dict(desk.options)))
+        return []
+
+    options = (Option("since", "DAY", "From."), Option("to-file", "FILE", "To.", required=True))
+    command = Command("do", "Does it.", run, "NAME", options)
+    group = CommandGroup("things", "Things.", (command,))
+    pieces = [Operations("svc", Settings, no_trace, (group,))]
+    env = {"MONGODB_URI": "mongodb://h"}
+    for args in (("it", "--to-file", "x", "--since", "y"), ("it", "--to-file", "x")):
+        assert wasl("things", "do", *args, operations=pieces, **env).exit_code == 0
+    assert seen == [("it", {"to-file": "x", "since": "y"}), ("it", {"to-file": "x"})]
+    assert wasl("things", "do", "it", operations=pieces, **env).exit_code == 2
+
+
+def test_a_command_that_finds_something_wrong_says_what() -> None:
+    async def run(desk, argument):
+        raise Wrong([{"day": "2026-01-05", "why": "changed"}])
+
+    env = {"MONGODB_URI": "mongodb://h"}
+    result = wasl("things", "do", "--json", operations=offering(run), **env)
+    assert (result.exit_code, json.loads(result.stdout)[0]["why"]) == (1, "changed")
+
+
+def test_a_file_is_looked_at_without_any_settings() -> None:
+    group = CommandGroup(
+        "things", "Things.", (FileCommand("check", "Checks.", lambda path: [{"path": path}]),)
+    )
+    pieces = [Operations("svc", Settings, no_trace, (group,))]
+    result = wasl("things", "check", "a.zip", "--json", operations=pieces)
+    assert (result.exit_code, json.loads(result.stdout)) == (0, [{"path": "a.zip"}])
 
 
 def test_a_service_command_runs_on_its_own_database() -> None:

@@ -366,6 +366,19 @@ async def test_what_has_not_left_is_replaced_or_not_sent_at_all(kit):
     assert desk.corrections == desk.withdrawals == []
 
 
+async def test_the_measure_reaches_the_partner_and_changes_with_a_correction(kit):
+    connector, desk, partner = partner_of(kit, "correct")
+    gateway = kit.Gateway(connector)
+    await gateway.request(1, measure="label")
+    await gateway.request(2)
+    await gateway.run()
+    assert [s.measure for s in partner.submissions] == ["label", None]
+    await gateway.request(1, measure="remove", revision=1)
+    await gateway.run()
+    assert gateway.row(1).measure == "remove"
+    assert [revision for _, revision, _ in desk.corrections] == [1]
+
+
 async def test_what_may_have_arrived_is_corrected_once_it_has(kit):
     connector, desk, partner = partner_of(kit, "correct")
     partner.script = ["transient", "taken, answer lost"]

@@ -8,19 +8,23 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from triage_world import RABAT, answers
 from wasl_schemas.country_pack import CountryPack, ReferWhen
 from wasl_schemas.events.common import Ground, GroundKind
 from wasl_schemas.taxonomy import FourEyes, Safeguard, Signal
-from wasl_triage.domain.case import Action
+from wasl_triage.domain.case import MEASURES, Action, Measure
 from wasl_triage.domain.decisions import (
     CaseFacts,
     CloseReason,
     Proposal,
+    Rabat,
     Screen,
     check_decision,
     check_second,
     four_eyes,
+    law_version,
     route_for,
+    stricter,
 )
 from wasl_triage.domain.people import Person, Role
 
@@ -57,12 +61,20 @@ ALL = [
     "scam_fraud", "phishing_malware", "trafficking", "illegal_goods", "other_illegal",
     "out_of_scope",
 ]  # fmt: skip
+ANSWERS: dict[str, dict[str, str]] = {}
 NEVER = {"lawful_objectionable", "other_illegal", "out_of_scope"}
 LEAVE = [c for c in ALL if c not in NEVER]
 
 
 def _facts(category: str | None, **changes: Any) -> CaseFacts:
-    return replace(FACTS, category=category, **changes)
+    given = {"answers": ANSWERS.get(category or "", {}), **changes}
+    return replace(FACTS, category=category, **given)
+
+
+@pytest.fixture(autouse=True)
+def _answered(pack: CountryPack) -> None:
+    """Facts hold whatever the pack asks, so that each test takes one thing away."""
+    ANSWERS.update({c: answers(pack, c) for c in pack.categories})
 
 
 def _good(pack: CountryPack, category: str, action: Action = Action.DISPATCH) -> Proposal:
@@ -83,6 +95,8 @@ def _good(pack: CountryPack, category: str, action: Action = Action.DISPATCH) ->
         if refer
         else (),
         screen=CLEAR,
+        rabat=RABAT,
+        measure=None if refer else Measure.LABEL,
     )
 
 
@@ -418,3 +432,140 @@ def test_no_combination_gets_around_the_law(
         assert facts.consent_partner or proposal.exception
     else:
         assert proposal.ground.kind is GroundKind.LAW
+
+
+# -- elements, measures, thresholds ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("category", LEAVE)
+@pytest.mark.parametrize("action", [Action.DISPATCH, Action.REFER])
+def test_nothing_leaves_unless_each_needed_answer_holds(
+    pack: CountryPack, category: str, action: Action
+) -> None:
+    good, given = _good(pack, category, action), ANSWERS[category]
+    for question in pack.desk.questions_for(category):
+        if question.needed is None:
+            continue
+        for answer in ("yes", "no", "unsure", None):
+            changed = {k: v for k, v in given.items() if k != question.id}
+            if answer is not None:
+                changed[question.id] = answer
+            found = check_decision(
+                pack, _facts(category, answers=changed), good, ANA, on=ON, connectors=CONNECTORS
+            )
+            named = [m for m in found if m.field == f"answers.{question.id}"]
+            assert bool(named) == (answer != question.needed), (question.id, answer)
+            assert all(str(question.text["en"]) in m.message for m in named)
+
+
+@pytest.mark.parametrize("category", LEAVE)
+def test_a_law_is_cited_only_when_its_elements_are_there(pack: CountryPack, category: str) -> None:
+    cited = 0
+    for ground in pack.grounds_for(category):
+        good = _good(pack, category).model_copy(update={"ground": ground})
+        elements = pack.laws[ground.ref].elements if ground.kind is GroundKind.LAW else ()
+        assert _missing(pack, _facts(category), good) == set()
+        for element in elements:
+            for answer in ("no", "unsure"):
+                given = {**ANSWERS[category], element: answer}
+                found = check_decision(
+                    pack, _facts(category, answers=given), good, ANA, on=ON, connectors=CONNECTORS
+                )
+                assert [m.field for m in found] == [f"answers.{element}"]
+                assert str(pack.questions[element].text["en"]) in found[0].message
+                cited += 1
+    assert cited or not any(pack.laws[g.ref].elements for g in _laws(pack, category))
+
+
+def _laws(pack: CountryPack, category: str) -> list[Ground]:
+    return [g for g in pack.grounds_for(category) if g.kind is GroundKind.LAW]
+
+
+@pytest.mark.parametrize("category", LEAVE)
+def test_the_least_restrictive_measure_comes_first(pack: CountryPack, category: str) -> None:
+    safeguard, good = pack.category(category).expression_safeguard, _good(pack, category)
+    screened = safeguard in (Safeguard.FE2, Safeguard.FE3)
+    without = good.model_copy(update={"measure": None})
+    assert _missing(pack, _facts(category), without) == ({"measure"} if screened else set())
+    for n, measure in enumerate(MEASURES):
+        wanted = good.model_copy(update={"measure": measure})
+        noted = wanted.model_copy(update={"measure_note": "A label leaves the address readable."})
+        milder = [_facts(category, tried=frozenset({m})) for m in MEASURES[:n]]
+        as_hard = _facts(category, tried=frozenset(MEASURES[n:]))
+        if safeguard is not Safeguard.FE3:
+            assert _missing(pack, _facts(category), wanted) == set()
+        elif measure is Measure.ACCOUNT_ACTION:
+            for facts in (_facts(category), *milder):
+                assert _missing(pack, facts, noted) == {"measure"}
+        else:
+            late = {"measure_note"} if measure is not Measure.LABEL else set()
+            assert _missing(pack, _facts(category), wanted) == late
+            assert _missing(pack, as_hard, wanted) == late
+            assert _missing(pack, _facts(category), noted) == set()
+            assert all(_missing(pack, facts, wanted) == set() for facts in milder)
+
+
+def test_an_authority_is_asked_for_no_measure(pack: CountryPack) -> None:
+    refer = _good(pack, "csam", Action.REFER).model_copy(update={"measure": Measure.REMOVE})
+    assert _missing(pack, _facts("csam"), refer) == {"measure"}
+
+
+@pytest.mark.parametrize("category", LEAVE)
+def test_the_six_part_test_of_incitement(pack: CountryPack, category: str) -> None:
+    asked, good = category in pack.desk.rabat, _good(pack, category)
+    assert _missing(pack, _facts(category), good.model_copy(update={"rabat": None})) == (
+        {"rabat"} if asked else set()
+    )
+    for part in (*Rabat.model_fields,):
+        empty = None if part == "conclusion" else ""
+        bare = good.model_copy(update={"rabat": RABAT.model_copy(update={part: empty})})
+        assert _missing(pack, _facts(category), bare) == ({f"rabat.{part}"} if asked else set())
+    below = RABAT.model_copy(update={"conclusion": "not_reached"})
+    for ground in pack.grounds_for(category):
+        wanted = good.model_copy(update={"rabat": below, "ground": ground})
+        law = asked and ground.kind is GroundKind.LAW
+        assert _missing(pack, _facts(category), wanted) == ({"rabat.conclusion"} if law else set())
+
+
+@pytest.mark.parametrize("category", [*ALL, None])
+def test_nothing_a_request_needs_stands_in_the_way_of_an_end(
+    pack: CountryPack, category: str | None
+) -> None:
+    bare = _facts(category, answers={}, kind="account", consent_partner=0)
+    end = Proposal(action=Action.CLOSE, reason="Seen.", close_reason=CloseReason.NO_GROUND)
+    assert _missing(pack, bare, end) == set()
+    for card in pack.advice_for(category) if category else ():
+        advise = Proposal(action=Action.ADVISE, reason="Seen.", advice=card.id)
+        assert _missing(pack, bare, advise) == set()
+
+
+def test_a_signature_names_the_text_of_the_law(pack: CountryPack) -> None:
+    law = Ground(kind=GroundKind.LAW, ref="ma.penal-code.447-1")
+    terms = Ground(kind=GroundKind.TERMS, ref="terms.privacy")
+    here = f"ma@{pack.info.version}"
+    assert law_version(pack, law) == f"{here}, checked 2018-09"
+    assert law_version(pack, terms) == law_version(pack, None) == here
+
+
+@given(one=st.sampled_from(list(FourEyes)), other=st.sampled_from(list(FourEyes)))
+def test_the_stricter_mode_wins(one: FourEyes, other: FourEyes) -> None:
+    both = stricter(one, other)
+    assert both in (one, other)
+    assert both == stricter(other, one)
+    assert stricter(FourEyes.PRE_LEGAL, one) is FourEyes.PRE_LEGAL
+    assert stricter(FourEyes.NONE, one) is one
+
+
+def test_who_may_be_the_second_person_where_it_is_blind(pack: CountryPack) -> None:
+    def missing(says: bool | None, assessor: str | None, second: Person = BEA) -> set[str]:
+        found = check_second(
+            pack, "defamation", FourEyes.PRE_LEGAL, ANA, second, assessor=assessor, says=says
+        )
+        return {m.field for m in found}
+
+    assert missing(says=True, assessor=LEA.name, second=LEA) == {"confirmed_by"}
+    assert missing(says=None, assessor=LEA.name, second=LEA) == {"confirmed_by"}
+    assert missing(says=False, assessor=LEA.name, second=LEA) == set()
+    assert missing(says=True, assessor=ANA.name) == {"confirmed_by"}  # no lawyer
+    assert missing(says=None, assessor=ANA.name) == set()  # to judge takes none
+    assert missing(says=False, assessor=ANA.name, second=ANA) == {"confirmed_by"}

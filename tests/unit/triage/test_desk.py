@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from triage_world import ANA, BEA, CLAIM, LEA, SUE, World
+from triage_world import ANA, BEA, CLAIM, LEA, RABAT, SUE, World, agreeing, answers, said
 from wasl_chassis.failures import KeyDestroyed
 from wasl_schemas import topics
 from wasl_schemas.events.common import Ground, GroundKind, Severity
@@ -22,9 +22,10 @@ from wasl_triage.desk import (
     MessageRequest,
     NoSuchCase,
     NotLawful,
+    OwnJudgement,
     Refused,
 )
-from wasl_triage.domain.case import Action, Case
+from wasl_triage.domain.case import Action, Case, Measure
 from wasl_triage.domain.decisions import CloseReason, Proposal, Screen
 from wasl_triage.domain.people import Person
 
@@ -54,7 +55,7 @@ FRAUD = Proposal(
 )  # fmt: skip
 HATE = Proposal(
     action=Action.DISPATCH, reason="Calls people vermin.", ground=_terms("terms.hate"),
-    partners=("meta",), screen=CLEAR,
+    partners=("meta",), screen=CLEAR, measure=Measure.LABEL, rabat=RABAT,
 )  # fmt: skip
 THREAT = Proposal(
     action=Action.DISPATCH, reason="Names the house.", ground=_law("ma.penal-code.425-429"),
@@ -66,7 +67,7 @@ CLOSE = Proposal(action=Action.CLOSE, reason="Seen.", close_reason=CloseReason.N
 async def _assessed(world: World, category: str, person: Person = ANA, **facts: Any) -> Case:
     await world.arrives(URL, category=category, **facts)
     case = await world.held(person)
-    return await world.desk.assess(person, case.id, AssessmentRequest(category=category))
+    return await world.desk.assess(person, case.id, said(world.pack, category))
 
 
 async def _fields(attempt: Any) -> set[str]:
@@ -104,7 +105,7 @@ async def test_a_claim_is_exclusive_until_its_time_is_over(world: World) -> None
     world.later(minutes=21)
     assert (await world.desk.claim(BEA, case.id)).claimed_by == BEA.name
     with pytest.raises(Refused):
-        await world.desk.assess(ANA, case.id, AssessmentRequest(category="scam_fraud"))
+        await world.desk.assess(ANA, case.id, said(world.pack, "scam_fraud"))
     assert (await world.desk.claim(SUE, case.id, take_over=True)).claimed_by == SUE.name
     released = await world.desk.release(SUE, case.id, done=False)
     assert released.claimed_by is None
@@ -116,7 +117,7 @@ async def test_a_claim_is_exclusive_until_its_time_is_over(world: World) -> None
 async def test_work_renews_the_claim(world: World) -> None:
     case = await _assessed(world, "scam_fraud")
     world.later(minutes=15)
-    case = await world.desk.assess(ANA, case.id, AssessmentRequest(category="scam_fraud"))
+    case = await world.desk.assess(ANA, case.id, said(world.pack, "scam_fraud"))
     assert case.claimed_until == world.clock.now() + CLAIM
 
 
@@ -125,7 +126,7 @@ async def test_nothing_is_changed_without_a_claim(world: World, act: str) -> Non
     report_id = await world.arrives(URL, category="scam_fraud")
     case = world.case()
     arguments: dict[str, Any] = {
-        "assess": AssessmentRequest(category="scam_fraud"),
+        "assess": said(world.pack, "scam_fraud"),
         "decide": CLOSE,
         "second_look": Confirmation(decision_id="x", confirm=True),
         "write": MessageRequest(report_id=report_id, text="x"),
@@ -203,11 +204,11 @@ async def test_the_audit_trail_is_chained_and_for_supervisors(world: World) -> N
 async def test_an_assessment_decides_category_signals_and_severity(world: World) -> None:
     await world.arrives(URL, category="threats", under_18=True)
     case = await world.held(ANA)
-    said = AssessmentRequest(
-        category="privacy_violation", signals=(Signal.ADDRESS_PUBLISHED,),
+    adult = said(
+        world.pack, "privacy_violation", signals=(Signal.ADDRESS_PUBLISHED,),
         dismissed=(Signal.MINOR_VICTIM,), note="An adult's address.",
     )  # fmt: skip
-    case = await world.desk.assess(ANA, case.id, said)
+    case = await world.desk.assess(ANA, case.id, adult)
     assert (case.state, case.category, case.severity) == (
         CaseState.ASSESSED, "privacy_violation", Severity.HIGH,
     )  # fmt: skip
@@ -221,9 +222,9 @@ async def test_an_assessment_decides_category_signals_and_severity(world: World)
 async def test_what_never_leaves_is_reclassed_with_a_reason_only(world: World) -> None:
     await world.arrives(URL, category="lawful_objectionable")
     case = await world.held(ANA)
-    plain = AssessmentRequest(category="threats")
+    plain = said(world.pack, "threats")
     assert await _fields(world.desk.assess(ANA, case.id, plain)) == {"note"}
-    await world.desk.assess(ANA, case.id, AssessmentRequest(category="lawful_objectionable"))
+    await world.desk.assess(ANA, case.id, said(world.pack, "lawful_objectionable"))
     assert await _fields(world.desk.decide(ANA, case.id, THREAT)) == {"category"}
     why = plain.model_copy(update={"note": "The last line is a threat."})
     await world.desk.assess(ANA, case.id, why)
@@ -231,7 +232,7 @@ async def test_what_never_leaves_is_reclassed_with_a_reason_only(world: World) -
 
 
 @pytest.mark.parametrize(
-    ("said", "by", "field"),
+    ("wanted", "by", "field"),
     [
         ({"category": "no-such"}, ANA, "category"),
         ({"category": "threats", "signals": (Signal.MANY_REPORTERS,)}, ANA, "signals"),
@@ -244,17 +245,19 @@ async def test_what_never_leaves_is_reclassed_with_a_reason_only(world: World) -
     ],
 )
 async def test_assessments_that_do_not_hold(
-    world: World, said: dict[str, Any], by: Person, field: str
+    world: World, wanted: dict[str, Any], by: Person, field: str
 ) -> None:
     await world.arrives(URL, category="threats")
     case = await world.held(by)
-    assert await _fields(world.desk.assess(by, case.id, AssessmentRequest(**said))) == {field}
+    given = answers(world.pack, wanted["category"])
+    request = AssessmentRequest(answers=given, **wanted)
+    assert await _fields(world.desk.assess(by, case.id, request)) == {field}
 
 
 async def test_a_public_official_brings_the_lawyer_and_no_raise(world: World) -> None:
     await world.arrives(URL, category="defamation")
     case = await world.held(ANA)
-    ticked = AssessmentRequest(category="defamation", signals=(Signal.PUBLIC_OFFICIAL_TARGET,))
+    ticked = said(world.pack, "defamation", signals=(Signal.PUBLIC_OFFICIAL_TARGET,))
     case = await world.desk.assess(ANA, case.id, ticked)
     assert (case.severity, case.legal_review) == (Severity.LOW, True)
 
@@ -330,7 +333,7 @@ async def test_speech_leaves_only_after_a_lawyer_looked(world: World) -> None:
     assert world.changes()[-1] == "second_look_asked"
     assert await world.desk.queue(ANA, 10) == []  # not the proposer's to look at
     assert [c.id for c in await world.desk.queue(LEA, 10)] == [case.id]
-    yes = Confirmation(decision_id=case.pending()[0].id, confirm=True)
+    yes = agreeing(world.pack, case, "hate_speech")
     await world.desk.claim(BEA, case.id)
     assert await _fields(world.desk.second_look(BEA, case.id, yes)) == {"confirmed_by"}
     await world.desk.release(BEA, case.id, done=False)
@@ -353,7 +356,7 @@ async def test_a_rejected_proposal_goes_back_and_can_be_made_again(world: World)
     await world.desk.claim(LEA, case.id)
     case = await world.desk.decide(LEA, case.id, HATE)
     await world.desk.claim(BEA, case.id)
-    yes = Confirmation(decision_id=case.pending()[0].id, confirm=True)
+    yes = agreeing(world.pack, world.case(), "hate_speech")
     assert (await world.desk.second_look(BEA, case.id, yes)).state is CaseState.IN_PROGRESS
 
 
@@ -362,7 +365,7 @@ async def test_the_law_is_asked_again_at_the_confirmation(world: World) -> None:
     case = await world.desk.decide(ANA, case.id, HATE)
     world.requests.connectors = frozenset({"reference"})  # the connector was taken out meanwhile
     await world.desk.claim(LEA, case.id)
-    yes = Confirmation(decision_id=case.pending()[0].id, confirm=True)
+    yes = agreeing(world.pack, case, "hate_speech")
     assert await _fields(world.desk.second_look(LEA, case.id, yes)) == {"partners"}
     assert world.case().state is CaseState.SECOND_LOOK
     assert world.dispatched() == []
@@ -485,7 +488,7 @@ async def test_a_reopened_case_asks_again_under_a_new_id(world: World) -> None:
     assert await _fields(world.desk.reopen(ANA, case.id, "")) == {"reason"}
     case = await world.desk.reopen(ANA, case.id, "New evidence.")
     assert (case.state, case.round, case.assessment) == (CaseState.OPEN, 2, None)
-    await world.desk.assess(ANA, case.id, AssessmentRequest(category="scam_fraud"))
+    await world.desk.assess(ANA, case.id, said(world.pack, "scam_fraud"))
     await world.desk.decide(ANA, case.id, FRAUD)
     assert len({d.dispatch_id for d in world.dispatched()}) == 2
 
@@ -544,8 +547,9 @@ async def test_what_the_samples_analysts_do_is_lawful(
             continue
         await world.desk.claim(ANA, case_id)
         script = row["analyst"]
-        if said := script.get("assessment"):
-            request = AssessmentRequest.model_validate_json(_json(said))
+        if judged := script.get("assessment"):
+            judged["answers"] = answers(world.pack, judged["category"])
+            request = AssessmentRequest.model_validate_json(_json(judged))
             case = await world.desk.assess(ANA, case_id, request)
             assert case.severity == row["expected_severity"], row["id"]
         for wanted in script["decisions"]:
@@ -553,7 +557,10 @@ async def test_what_the_samples_analysts_do_is_lawful(
             await world.desk.decide(ANA, case_id, proposal)
         for waiting in world.case(case_id).pending():
             await world.desk.claim(LEA, case_id)
-            yes = Confirmation(decision_id=waiting.id, confirm=True)
+            own = OwnJudgement(
+                category=waiting.category or "", answers=answers(world.pack, waiting.category or "")
+            )
+            yes = Confirmation(decision_id=waiting.id, confirm=True, assessment=own)
             await world.desk.second_look(LEA, case_id, yes)
         ends = {w["action"] for w in script["decisions"]} & {"advise", "close"}
         state = world.case(case_id).state

@@ -5,15 +5,15 @@ import json
 from typing import Any
 
 import pytest
-from triage_world import ANA, BEA, LEA, World
+from triage_world import ANA, BEA, LEA, RABAT, World, agreeing, said
 from wasl_schemas import topics
 from wasl_schemas.events.common import Ground, GroundKind
 from wasl_schemas.events.dispatch_requested_v1 import DispatchItem
 from wasl_schemas.events.dispatch_updated_v1 import DispatchChange
 from wasl_schemas.lifecycle import CaseState, DispatchState, IllegalTransition, WatchState
 from wasl_triage.casework import request_id
-from wasl_triage.desk import Amendment, AssessmentRequest, Confirmation, NotLawful, Refused
-from wasl_triage.domain.case import Action, Attention, Case
+from wasl_triage.desk import Amendment, NotLawful, Refused
+from wasl_triage.domain.case import Action, Attention, Case, Measure
 from wasl_triage.domain.decisions import Proposal, Screen
 
 URL = "https://www.facebook.com/permalink.php?story_fbid=23&id=100000000000023"
@@ -31,7 +31,7 @@ async def _sent(world: World, **facts: Any) -> Case:
     """A request to one partner, which has it."""
     await world.arrives(URL, category="scam_fraud", **facts)
     case = await world.held(ANA)
-    await world.desk.assess(ANA, case.id, AssessmentRequest(category="scam_fraud"))
+    await world.desk.assess(ANA, case.id, said(world.pack, "scam_fraud"))
     await world.desk.decide(ANA, case.id, FRAUD)
     await world.deliver(world.answer(case.id, "meta", 1, DispatchState.SENT))
     return world.case()
@@ -99,16 +99,15 @@ async def test_a_dispute_comes_back_to_a_person_who_insists(world: World) -> Non
 async def test_what_two_people_decide_one_cannot_correct(world: World) -> None:
     await world.arrives(URL, category="hate_speech")
     case = await world.held(ANA)
-    await world.desk.assess(ANA, case.id, AssessmentRequest(category="hate_speech"))
+    await world.desk.assess(ANA, case.id, said(world.pack, "hate_speech"))
     hate = Proposal(
         action=Action.DISPATCH, reason="Calls people vermin.", screen=CLEAR,
+        measure=Measure.LABEL, rabat=RABAT,
         ground=Ground(kind=GroundKind.TERMS, ref="terms.hate"), partners=("meta",),
     )  # fmt: skip
     case = await world.desk.decide(ANA, case.id, hate)
     await world.desk.claim(LEA, case.id)
-    await world.desk.second_look(
-        LEA, case.id, Confirmation(decision_id=case.decisions[0].id, confirm=True)
-    )
+    await world.desk.second_look(LEA, case.id, agreeing(world.pack, case, "hate_speech"))
     await world.deliver(world.answer(case.id, "meta", 1, DispatchState.SENT))
     await world.desk.release(LEA, case.id, done=True)
     wanted = Amendment(
@@ -203,7 +202,7 @@ async def test_what_is_back_opens_the_same_case_with_a_new_clock(world: World) -
     assert (told.change, told.reason) == ("reopened", "reappeared")
     # Asking the partner anew is another request.
     await world.desk.claim(ANA, case.id)
-    await world.desk.assess(ANA, case.id, AssessmentRequest(category="scam_fraud"))
+    await world.desk.assess(ANA, case.id, said(world.pack, "scam_fraud"))
     await world.desk.decide(ANA, case.id, FRAUD)
     assert world.dispatched()[-1].dispatch_id == request_id(case.id, "meta", 2)
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from triage_world import ANA, BEA, RESEND, World
+from triage_world import ANA, BEA, RESEND, World, said
 from wasl_chassis.failures import Conflict, Outcome, Permanent
 from wasl_chassis.vault import KEYS
 from wasl_schemas import topics
@@ -17,7 +17,6 @@ from wasl_schemas.events.common import Channel, Ground, GroundKind, Severity
 from wasl_schemas.events.dispatch_requested_v1 import DispatchItem
 from wasl_schemas.lifecycle import ACTED, DISPATCH, CaseState, DispatchState, ReferralState
 from wasl_triage.casework import request_id
-from wasl_triage.desk import AssessmentRequest
 from wasl_triage.domain.case import Action
 from wasl_triage.domain.decisions import CloseReason, Proposal
 from wasl_triage.repository import CASES
@@ -53,7 +52,7 @@ async def test_one_commit_holds_one_case_one_report_one_key(world: World) -> Non
     await world.handlers.on_report_submitted(event, uow)
     changes = uow.changes()
     inserted = {c.name: len(docs) for c, docs in changes.inserts.items()}
-    assert inserted == {"cases": 1, "reports": 1, "keys": 1}
+    assert inserted == {"cases": 1, "reports": 1, "keys": 1, "rule_hits": 1}
     assert (changes.replaces, changes.deletes, len(changes.outbox)) == ({}, {}, 1)
 
 
@@ -234,7 +233,7 @@ async def test_a_connector_that_does_not_run_is_not_asked(pack: CountryPack) -> 
 async def test_an_assessed_case_waits_for_its_people(world: World) -> None:
     await world.arrives(PAGE, category="threats")
     await world.held(ANA)
-    await world.desk.assess(ANA, world.case().id, AssessmentRequest(category="threats"))
+    await world.desk.assess(ANA, world.case().id, said(world.pack, "threats"))
     await world.arrives(PAGE, category="csam")
     assert world.dispatched() == []
     assert (

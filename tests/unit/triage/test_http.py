@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
-from triage_world import World
+from triage_world import RABAT, World, answers
 from wasl_chassis.failures import Retryable
 from wasl_schemas import topics
 from wasl_triage.http import create_app
@@ -83,6 +83,10 @@ def _problem(answer: httpx.Response, status: int) -> dict[str, Any]:
     return body
 
 
+def _judged(world: World, category: str) -> dict[str, Any]:
+    return {"category": category, "answers": answers(world.pack, category)}
+
+
 async def _open(world: World, **facts: Any) -> str:
     await world.arrives(URL, **{"category": "scam_fraud", "text": "a@example.org", **facts})
     return world.case().id
@@ -139,7 +143,7 @@ async def test_a_case_from_the_queue_to_the_partner(
     raw = (await ana.get(f"/cases/{case_id}", params={"unredacted": "true"})).json()
     assert raw["reports"][0]["narrative"] == "a@example.org"
     assert (await ana.post(f"/cases/{case_id}/claim", {})).json()["claimed_by"] == "analyst-1"
-    said = await ana.post(f"/cases/{case_id}/assessment", {"category": "scam_fraud"})
+    said = await ana.post(f"/cases/{case_id}/assessment", _judged(world, "scam_fraud"))
     assert said.json()["state"] == "assessed"
     decided = await ana.post(
         f"/cases/{case_id}/decision",
@@ -170,7 +174,7 @@ async def test_a_case_from_the_queue_to_the_partner(
 async def test_two_people_and_a_lawyer(world: World, app: FastAPI, ana: Caller) -> None:
     case_id = await _open(world, category="hate_speech")
     await ana.post(f"/cases/{case_id}/claim", {})
-    await ana.post(f"/cases/{case_id}/assessment", {"category": "hate_speech"})
+    await ana.post(f"/cases/{case_id}/assessment", _judged(world, "hate_speech"))
     screen = dict.fromkeys(
         ("opinion", "satire", "journalism", "research", "religion", "public_interest"), False
     )
@@ -179,6 +183,8 @@ async def test_two_people_and_a_lawyer(world: World, app: FastAPI, ana: Caller) 
         "reason": "x",
         "ground": {"kind": "terms", "ref": "terms.hate"},
         "partners": ["meta"],
+        "measure": "label",
+        "rabat": RABAT.model_dump(),
     }
     body = _problem(await ana.post(f"/cases/{case_id}/decision", proposal), 422)
     assert [e["field"] for e in body["errors"]] == ["screen"]
@@ -187,8 +193,13 @@ async def test_two_people_and_a_lawyer(world: World, app: FastAPI, ana: Caller) 
     assert answer.json()["state"] == "second_look"
     bea, lea = Caller(app, "analyst-2"), Caller(app, "legal-1")
     sheet = (await bea.get(f"/cases/{case_id}")).json()
+    assert (sheet["blinded"], sheet["assessment"], sheet["case"]["category"]) == (
+        True, None, "hate_speech",
+    )  # fmt: skip
     (decision,) = [d for d in sheet["decisions"] if d["waits_for_second_look"]]
+    assert (decision["reason"], decision["ground"], decision["proposal"]) == (None, None, None)
     yes = {"decision_id": decision["decision_id"], "confirm": True}
+    yes["assessment"] = _judged(world, "hate_speech")
     await bea.post(f"/cases/{case_id}/claim", {})
     body = _problem(await bea.post(f"/cases/{case_id}/confirmation", yes), 422)
     assert "legal reviewer" in body["errors"][0]["message"]
@@ -323,6 +334,7 @@ async def test_the_description_holds_every_body(app: FastAPI, ana: Caller) -> No
     paths = described["paths"]
     assert set(paths) == {
         "/api/v1/queue",
+        "/api/v1/categories/{category}/questions",
         "/api/v1/cases/{case_id}",
         "/api/v1/cases/{case_id}/audit",
         *(

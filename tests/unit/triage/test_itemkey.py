@@ -2,7 +2,9 @@
 """The same thing under many addresses is one key; different things never share one."""
 
 import timeit
+import tomllib
 from collections import defaultdict
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -119,6 +121,42 @@ def test_one_thing_has_one_key(keys: ItemKeys, one: str, other: str) -> None:
 )
 def test_two_things_have_two_keys(keys: ItemKeys, one: str, other: str) -> None:
     assert keys.item(one).key != keys.item(other).key
+
+
+LINKS = tomllib.loads((Path(__file__).parent / "links.toml").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("group", LINKS["groups"], ids=lambda group: group[0])
+def test_every_way_to_a_thing_leads_to_it(keys: ItemKeys, group: list[str]) -> None:
+    assert {keys.item(text).key for text in group} == {keys.item(group[0]).key}
+
+
+@pytest.mark.parametrize("pair", LINKS["pairs"], ids=lambda pair: pair[0])
+def test_what_looks_alike_is_kept_apart(keys: ItemKeys, pair: list[str]) -> None:
+    one, other = pair
+    assert keys.item(one).key != keys.item(other).key
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "https://l.facebook.com/l.php?u=ftp%3A%2F%2Fexample.com%2Fa",
+        "https://l.facebook.com/l.php?u=javascript%3Aalert(1)",
+        "https://l.facebook.com/l.php?u=https%3A%2F%2Fexample.com%2F%0d%0aHost",
+        "https://www.facebook.com/login/?next=%2F%2Fexample.com%2Fa",
+        "https://l.facebook.com:8443/l.php?u=https%3A%2F%2Fexample.com%2Fa",
+    ],
+)
+def test_what_leads_to_no_web_address_stays_itself(keys: ItemKeys, text: str) -> None:
+    assert keys.item(text).platform == "facebook"
+
+
+def test_what_is_wrapped_is_held_to_the_same_rules(keys: ItemKeys) -> None:
+    with pytest.raises(Refused) as refused:
+        keys.item("https://l.facebook.com/l.php?u=http%3A%2F%2F127.0.0.1%2Fadmin")
+    assert refused.value.reason == "private_host"
+    deep = "https://t.me/iv?url=" * 190 + "https://example.com/a"
+    assert keys.item(deep).key == "web:page:example.com/a"
 
 
 @pytest.mark.parametrize(
@@ -240,6 +278,8 @@ _PIECES = st.sampled_from(
             "watch",
             "status",
         ),
+        *("t.me/iv?url=", "google.com/url?q=", "a.cdn.ampproject.org/c/s/", ".translate.goog"),
+        *("archive.org/web/2026/", "#!/", "abcd.t.me", "x_tr_sl=a", "%2F", "%3A"),
         *(" ", "\u200b", "é", "مثال", "+", "\\", "[", "]", "::1", "127.0.0.1", "a", "1", ";", "'"),
     ]
 )

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from triage_world import ANA, World
+from triage_world import ANA, World, said
 from wasl_schemas.country_pack import MAX_HOPS, CountryPack, load_country_pack
 from wasl_schemas.events.common import Channel, Ground, GroundKind
-from wasl_triage.desk import AssessmentRequest, NotLawful
+from wasl_triage.desk import NotLawful
 from wasl_triage.domain.case import Action
 from wasl_triage.domain.decisions import Proposal, route_for
 from wasl_triage.views import options
@@ -64,7 +64,7 @@ def _offered(world: World) -> list[str]:
 async def _assessed(world: World, *locations: str, **facts: Any) -> str:
     await world.arrives(*locations, category="scam", **facts)
     case = await world.held(ANA)
-    await world.desk.assess(ANA, case.id, AssessmentRequest(category="scam"))
+    await world.desk.assess(ANA, case.id, said(world.pack, "scam"))
     return case.id
 
 

@@ -15,6 +15,9 @@ from wasl_triage.domain.case import (
     Case,
     DecisionRow,
     DispatchRow,
+    Follower,
+    Judgement,
+    Measure,
     ReferralRow,
 )
 from wasl_triage.repository import CASES, REPORTS, Report
@@ -32,11 +35,12 @@ def _full() -> Case:
         reports=3, recent=["r"], consent_partner=1, consent_authority=2, located=False,
         has_url=True, needs_expansion=True, hosted="NL", via={"x.a": 2}, flood=1, round=4, settled_at=AT, close_reason="no_ground",
         look_pending=False, overdue=True,
-        assessment=Assessment("csam", ("press",), ("under_13",), "analyst-1", AT, "n"),
+        assessment=Assessment("csam", ("press",), ("under_13",), "analyst-1", AT, "n", {"clear": "no"}, ("threats",)),
         decisions=[
             DecisionRow(
                 "d", Action.REFER, "csam", "analyst-1", AT, 4, FourEyes.PRE, GROUND, ("p",), ("a",),
-                "MA", "s", "card", "no_ground", "rule", True, AT, "analyst-2", AT, True,
+                "MA", "s", "card", "no_ground", "rule", True, AT, "analyst-2", AT, True, "appeal-1",
+                "ma@0.2.0", (Judgement("analyst-2", AT, "threats", {"clear": "yes"}),),
             )
         ],
         confirm_due=AT, confirm_overdue=True,
@@ -44,6 +48,7 @@ def _full() -> Case:
             "x": DispatchRow(
                 "p", "webhook", 4, "csam", Severity.LOW, GROUND, "MA", "en", True, AT, AT, "i",
                 DispatchState.SENT, 5, AT, True, 2, 1, "sent_in_error", ("n",), 3, ("x.a",),
+                Measure.LABEL,
             )
         },
         referrals={
@@ -53,9 +58,11 @@ def _full() -> Case:
             )
         },
         claimed_by="analyst-1", claimed_until=AT, attention=("objection",), queued=False, rank=0,
-        queue_due=AT, resend_at=AT, resends=2, seen=WatchState.GONE, seen_version=2, queue="general", routed_by="rule-1", restricted=True, flags=("copies",),
+        queue_due=AT, resend_at=AT, resends=2, seen=WatchState.GONE, seen_version=2, queue="general", routed_by="rule-1", restricted=True, ruled=Severity.HIGH,
+        eased=Severity.LOW, classified="csam", ruled_hold=True, flags=("copies",),
         rules=("rule-1",), banks={"b": 1}, suggested="csam", suggested_why=("word",), campaign="k", hoster="host",
-        owner="analyst-1", plan="s", next_at=AT, skipped=("analyst-2",), lead="l", held=True, audit_seq=9, audit_hash="h",
+        owner="analyst-1", plan="s", next_at=AT, skipped=("analyst-2",), lead="l", paged=("p",), held=True,
+        followers={"f": Follower(1, AT, True)}, group_restricted=True, restricted_since=AT, splits=2, seen_at=AT, erase_at=AT, audit_seq=9, audit_hash="h", audit_at=AT,
     )  # fmt: skip
 
 
@@ -77,9 +84,9 @@ def test_a_full_case_survives_the_database() -> None:
 def test_a_report_survives_the_database() -> None:
     report = Report(
         "r", AT, "web", "fr", "ar", "csam", ("press",), True, True, ("c",), "s", ("phone",),
-        ("scheme",), AT, True, ("x.a",), True,
+        ("scheme",), AT, True, ("x.a",), True, ("contact",), AT,
     )  # fmt: skip
-    assert len(dataclasses.fields(Report)) == 17
+    assert len(dataclasses.fields(Report)) == 23
     assert _stored(REPORTS, report) == report
 
 
@@ -90,7 +97,7 @@ def test_documents_from_before_hubs_had_peers_are_read() -> None:
     old = CASES.decode(doc)
     assert (old.via, old.hosted, old.flood, old.dispatches["x"].via) == ({}, None, 0, ())
     row = {**REPORTS.encode(report), "_id": "r"}
-    del row["via"], row["flood"]
+    del row["via"], row["flood"], row["erased"], row["redacted_at"]
     assert REPORTS.decode(row) == report
 
 

@@ -70,7 +70,10 @@ class Analysts:
 
     async def open(self, case_id: str, person: str = ANALYST) -> dict[str, Any]:
         """The case's sheet; remembers which samples it holds."""
-        answer = await self._clients[person].get(f"/cases/{case_id}", params={"unredacted": True})
+        client, path = self._clients[person], f"/cases/{case_id}"
+        answer = await client.get(path, params={"unredacted": True})
+        if answer.status_code == httpx.codes.CONFLICT:  # what nobody views a second time
+            answer = await client.get(path)
         answer.raise_for_status()
         sheet: dict[str, Any] = answer.json()
         for sample in self._samples(sheet):
@@ -108,19 +111,35 @@ class Analysts:
             other = decision["automatic"] or person == REVIEWER
             if decision["waits_for_second_look"] and decision["by"] != person and other:
                 body = {"decision_id": decision["decision_id"], "confirm": True}
+                if sheet["blinded"]:
+                    sample = next(s for s in self._samples(sheet) if s.assessment)
+                    body["assessment"] = await self._judgement(person, sample)
                 await self._act(person, sheet, "confirmation", body)
                 acted = True
         return acted
 
     async def _decide(self, sample: Sample, sheet: dict[str, Any]) -> None:
         if sample.assessment:
-            said = {**sample.assessment, "note": _NOTE}
+            judged = await self._judgement(ANALYST, sample)
+            said = {**judged, **sample.assessment, "note": _NOTE}
             await self._act(ANALYST, sheet, "assessment", said)
         asked = {row["partner"] for row in sheet["dispatches"]}
         for decision in sample.decisions:
             partners = [name for name in decision.get("partners", ()) if name not in asked]
             if partners or not decision.get("partners"):  # else a rule has asked them already
                 await self._act(ANALYST, sheet, "decision", {**decision, "partners": partners})
+
+    async def _judgement(self, person: str, sample: Sample) -> dict[str, Any]:
+        """The sample's category, with the answers its decisions rest on; "unsure" to the rest."""
+        category = (sample.assessment or {})["category"]
+        asked = await self._clients[person].get(f"/categories/{category}/questions")
+        asked.raise_for_status()
+        cited = {d["ground"]["ref"] for d in sample.decisions if d.get("ground")}
+        answers = {
+            q["question"]: q["needed"] or ("yes" if cited & set(q["laws"]) else "unsure")
+            for q in asked.json()["questions"]
+        }
+        return {"category": category, "answers": answers}
 
     async def _act(
         self, person: str, sheet: dict[str, Any], what: str, body: dict[str, Any]

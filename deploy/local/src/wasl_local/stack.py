@@ -227,7 +227,12 @@ class Stack:
 
     def _roles(self) -> list[Role]:
         staff = [
-            {"name": n, "roles": r, "sha256": hashlib.sha256(self.token(n).encode()).hexdigest()}
+            {
+                "name": n,
+                "roles": r,
+                "sha256": hashlib.sha256(self.token(n).encode()).hexdigest(),
+                "machine": True,
+            }
             for n, r in _STAFF.items()
         ]
         notify = {

@@ -46,3 +46,6 @@ class DispatchRequestedV1(EventData):
     may_look: Internal[bool] = False
     #: Hubs the report came through, oldest first; it never goes back to one of them.
     via: Internal[tuple[Slug, ...]] = ()
+    #: What is asked for: label, age_restrict, geo_restrict, remove or account_action; None: what
+    #: the partner's own rules say.
+    measure: Internal[Slug | None] = None

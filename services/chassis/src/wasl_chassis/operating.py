@@ -24,6 +24,14 @@ class Refused(Exception):  # noqa: N818
     """The operator asked for what cannot be; the text names the thing and the fix."""
 
 
+class Wrong(Exception):  # noqa: N818
+    """The command is done, and something is wrong: ``rows`` say what."""
+
+    def __init__(self, rows: Sequence[Row]) -> None:
+        super().__init__()
+        self.rows = rows
+
+
 @dataclass(frozen=True, slots=True)
 class Desk:
     """What a piece works with. ``store``: its own service's database."""
@@ -33,6 +41,8 @@ class Desk:
     clock: Clock
     #: The operator's login name, for what is kept about a change.
     operator: str
+    #: What was given with the command's options, by name; an option left out is absent.
+    options: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def connectors(self) -> tuple[str, ...]:
@@ -73,20 +83,49 @@ class Trail:
 
 
 @dataclass(frozen=True, slots=True)
+class Option:
+    """``--name VALUE``; the command finds it in :attr:`Desk.options`."""
+
+    name: str
+    value: str
+    help: str
+    required: bool = False
+    #: The environment variable that gives it where it is left out.
+    env: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Command:
-    """One sub-command; ``run`` gets its argument, or "" where it takes none. May raise Refused."""
+    """One sub-command; ``run`` gets its argument, or "" where it takes none. May raise Refused and
+    Wrong.
+    """
 
     name: str
     help: str
     run: Callable[[Desk, str], Awaitable[Sequence[Row]]]
     argument: str | None = None
+    options: tuple[Option, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FileCommand:
+    """A sub-command that needs a file and neither settings nor a database. May raise as a Command
+    may.
+    """
+
+    name: str
+    help: str
+    run: Callable[[str], Sequence[Row]]
+    argument: str = "FILE"
+    #: The environment variable that gives it where it is left out.
+    env: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class CommandGroup:
     name: str
     help: str
-    commands: tuple[Command, ...]
+    commands: tuple[Command | FileCommand, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """The services' own sub-commands, found by entry point and turned into Typer commands."""
 
+import inspect
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from importlib import metadata
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
-from wasl_chassis.operating import GROUP, Command, CommandGroup, Operations, Row
+from wasl_chassis.operating import (
+    GROUP,
+    Command,
+    CommandGroup,
+    FileCommand,
+    Operations,
+    Option,
+    Row,
+    Wrong,
+)
 from wasl_chassis.settings import read
 
 from wasl_cli import output, running
@@ -36,32 +47,73 @@ def groups(operations: Sequence[Operations]) -> list[tuple[str, typer.Typer]]:
 def _group(piece: Operations, group: CommandGroup) -> typer.Typer:
     app = typer.Typer(help=group.help, no_args_is_help=True)
     for command in group.commands:
-        app.command(command.name, help=command.help)(_function(piece, command))
+        if isinstance(command, Command):
+            function = _typed(_on_database(piece, command), command.argument, command.options)
+        else:
+            function = _typed(_on_file(command), command.argument, (), command.env)
+        app.command(command.name, help=command.help)(running.told(function))
     return app
 
 
-def _function(piece: Operations, command: Command) -> Callable[..., None]:
-    def execute(argument: str, *, json: bool) -> None:
+def _on_database(piece: Operations, command: Command) -> Callable[..., None]:
+    def execute(*, argument: str = "", json: bool, **given: str | None) -> None:
         settings = read(StoreSettings)
+        names = {_parameter(o): o.name for o in command.options}
+        options = {names[k]: v for k, v in given.items() if v is not None}
 
         async def work() -> Sequence[Row]:
             async with running.desk_of(settings, piece) as desk:
-                return await command.run(desk, argument)
+                return await command.run(replace(desk, options=options), argument)
 
-        output.rows(running.run(work()), json_=json, empty="nothing")
+        _print(lambda: running.run(work()), json=json)
 
-    if command.argument is None:
+    return execute
 
-        @running.told
-        def bare(*, json: AsJson = False) -> None:
-            execute("", json=json)
 
-        return bare
+def _on_file(command: FileCommand) -> Callable[..., None]:
+    def execute(*, argument: str, json: bool) -> None:
+        _print(lambda: command.run(argument), json=json)
 
-    @running.told
-    def with_argument(
-        name: Annotated[str, typer.Argument(metavar=command.argument)], *, json: AsJson = False
-    ) -> None:
-        execute(name, json=json)
+    return execute
 
-    return with_argument
+
+def _print(work: Callable[[], Sequence[Row]], *, json: bool) -> None:
+    try:
+        output.rows(work(), json_=json, empty="nothing")
+    except Wrong as wrong:
+        output.rows(wrong.rows, json_=json, empty="nothing")
+        raise typer.Exit(running.WRONG) from None
+
+
+def _parameter(option: Option) -> str:
+    return f"option_{option.name.replace('-', '_')}"
+
+
+def _typed(
+    execute: Callable[..., None],
+    argument: str | None,
+    options: Sequence[Option],
+    env: str | None = None,
+) -> Callable[..., None]:
+    """``execute`` under the signature by which Typer learns what the command takes."""
+    takes: dict[str, tuple[Any, Any]] = {}
+    if argument is not None:
+        takes["argument"] = (
+            Annotated[str, typer.Argument(metavar=argument, envvar=env)],
+            inspect.Parameter.empty,
+        )
+    for o in options:
+        told = typer.Option(f"--{o.name}", metavar=o.value, help=o.help, envvar=o.env)
+        kind: Any = Annotated[str, told] if o.required else Annotated[str | None, told]
+        takes[_parameter(o)] = (kind, inspect.Parameter.empty if o.required else None)
+    takes["json"] = (AsJson, False)
+
+    def command(**given: Any) -> None:
+        execute(**given)
+
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    command.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [inspect.Parameter(n, keyword, default=d, annotation=a) for n, (a, d) in takes.items()]
+    )
+    command.__annotations__ = {name: annotation for name, (annotation, _) in takes.items()}
+    return command

@@ -15,3 +15,5 @@ def register(service: Service, h: IntakeHandlers) -> None:
     service.consume(topics.ITEM_OBSERVED_V1, h.on_item_observed, prefetch=cases)
     service.consume(topics.REFERRAL_UPDATED_V1, h.on_referral_updated, prefetch=cases)
     service.consume(topics.STAFF_MESSAGE_SENT_V1, h.on_staff_message, prefetch=messages)
+    service.consume(topics.REPORT_EXPIRED_V1, h.on_report_expired, prefetch=h.prefetch_reports)
+    service.consume(topics.REPORT_REDACTED_V1, h.on_report_redacted, prefetch=h.prefetch_reports)

@@ -17,7 +17,7 @@ from typing import Any, Protocol, TypeVar
 from wasl_chassis.clock import Clock
 from wasl_chassis.failures import Conflict, KeyDestroyed, Outcome, Overloaded, Retryable
 from wasl_chassis.metrics import Metrics
-from wasl_chassis.store import Store
+from wasl_chassis.store import Collection, Store
 from wasl_chassis.vault import derive
 from wasl_chassis.work import UnitOfWork
 from wasl_schemas import topics
@@ -29,6 +29,8 @@ from wasl_schemas.events.common import Affected, Channel, Risk, SealedContact
 from wasl_schemas.events.dispatch_updated_v1 import DispatchUpdatedV1
 from wasl_schemas.events.item_observed_v1 import ItemObservedV1
 from wasl_schemas.events.referral_updated_v1 import ReferralUpdatedV1
+from wasl_schemas.events.report_expired_v1 import ExpiredData, ReportExpiredV1
+from wasl_schemas.events.report_redacted_v1 import ReportRedactedV1
 from wasl_schemas.events.report_submitted_v1 import ReportContent, ReportSubmittedV1
 from wasl_schemas.events.report_withdrawn_v1 import ReportWithdrawnV1
 from wasl_schemas.events.reporter_message_sent_v1 import ReporterMessageSentV1
@@ -41,7 +43,17 @@ from wasl_intake import metrics as measure
 from wasl_intake.domain import receipt
 from wasl_intake.domain.submission import ReportRequest
 from wasl_intake.live import Watch
-from wasl_intake.repository import CASE_VIEWS, LINKS, MESSAGES, REPORTS, Links, Message, Report
+from wasl_intake.repository import (
+    CASE_VIEWS,
+    LINKS,
+    MESSAGES,
+    RATINGS,
+    REPORTS,
+    UNHEARD,
+    Links,
+    Message,
+    Report,
+)
 from wasl_intake.spool import Spool
 
 T = TypeVar("T")
@@ -443,6 +455,50 @@ class IntakeHandlers:
             ),
         )
         self.watch.hint()
+        return None
+
+    async def prefetch_reports(
+        self,
+        events: Sequence[Event[ReportExpiredV1]] | Sequence[Event[ReportRedactedV1]],
+        uow: UnitOfWork,
+    ) -> None:
+        await uow.load(REPORTS, [event.data.report_id for event in events])
+
+    async def on_report_expired(
+        self, event: Event[ReportExpiredV1], uow: UnitOfWork
+    ) -> Outcome | None:
+        """Erase what triage says is over. Erasing again changes nothing."""
+        report_id, data = event.data.report_id, event.data.data
+        report = await uow.get(REPORTS, report_id)
+        if report is None:
+            return Outcome.STALE
+        gone = replace(report, contact_channel=None, contact_address=None, contact_safe=False)
+        if data is ExpiredData.TEXT:
+            gone = replace(gone, content=None)
+        if data in (ExpiredData.TEXT, ExpiredData.RECORD):
+            await uow.keys.destroy(report_id)
+            for doc in await self._hub.store.find(MESSAGES, {"report_id": report_id}):
+                uow.adopt(MESSAGES, doc)
+                await uow.delete(MESSAGES, doc["_id"])
+        if data is ExpiredData.RECORD:
+            gone_with_it: tuple[Collection[Any], ...] = (REPORTS, LINKS, UNHEARD, RATINGS)
+            for collection in gone_with_it:
+                await uow.delete(collection, report_id)
+        elif data is not ExpiredData.UNKNOWN:
+            uow.put(REPORTS, gone)
+        return None
+
+    async def on_report_redacted(
+        self, event: Event[ReportRedactedV1], uow: UnitOfWork
+    ) -> Outcome | None:
+        """Keep what is left of the text instead of the text; the newest redaction holds."""
+        data = event.data
+        report = await uow.get(REPORTS, data.report_id)
+        if report is None or report.content is None:
+            return Outcome.STALE
+        if report.redacted_at is not None and report.redacted_at >= data.redacted_at:
+            return Outcome.STALE
+        uow.put(REPORTS, replace(report, content=data.content, redacted_at=data.redacted_at))
         return None
 
 

@@ -53,6 +53,8 @@ class Report:
     flood: bool = False
     #: When the reporter last changed the contact themselves.
     contact_changed_at: datetime | None = None
+    #: When something was last blacked out of the content, for good.
+    redacted_at: datetime | None = None
 
 
 def _encode_report(r: Report) -> Doc:
@@ -77,6 +79,7 @@ def _encode_report(r: Report) -> Doc:
         "risk": list(r.risk),
         "flood": r.flood,
         "contact_changed_at": r.contact_changed_at,
+        "redacted_at": r.redacted_at,
     }
 
 
@@ -103,6 +106,7 @@ def _decode_report(d: Doc) -> Report:
         tuple(d.get("risk", ())),
         d.get("flood", False),
         contact_changed_at=d.get("contact_changed_at"),
+        redacted_at=d.get("redacted_at"),
     )
 
 

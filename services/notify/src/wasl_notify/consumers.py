@@ -14,6 +14,7 @@ def register(service: Service, h: NotifyHandlers) -> None:
     service.consume(
         topics.REPORT_WITHDRAWN_V1, h.on_report_withdrawn, prefetch=h.prefetch_withdrawn
     )
+    service.consume(topics.REPORT_EXPIRED_V1, h.on_report_expired)
     service.consume(
         topics.REPORTER_CONTACT_CHANGED_V1, h.on_contact_changed, prefetch=h.prefetch_contacts
     )

@@ -20,6 +20,7 @@ from wasl_schemas.events.case_opened_v1 import CaseOpenedV1
 from wasl_schemas.events.case_updated_v1 import CaseUpdatedV1
 from wasl_schemas.events.dispatch_updated_v1 import DispatchUpdatedV1
 from wasl_schemas.events.referral_requested_v1 import ReferralRequestedV1
+from wasl_schemas.events.report_expired_v1 import ExpiredData, ReportExpiredV1
 from wasl_schemas.events.report_submitted_v1 import ReportSubmittedV1
 from wasl_schemas.events.report_withdrawn_v1 import ReportWithdrawnV1
 from wasl_schemas.events.reporter_contact_changed_v1 import ReporterContactChangedV1
@@ -127,6 +128,23 @@ class NotifyHandlers:
         forget_at = uow.now() + _TOMBSTONE
         gone = Reporter(report_id=report_id, address=None, language="und", forget_at=forget_at)
         uow.put(REPORTERS, gone)
+
+    async def on_report_expired(
+        self, event: Event[ReportExpiredV1], uow: UnitOfWork
+    ) -> Outcome | None:
+        """The time for the contact is over: as after a withdrawal. Links and messages go by
+        their own ``forget_at``.
+        """
+        data = event.data
+        known = data.data is not ExpiredData.UNKNOWN
+        if not (self._mail and known) or await uow.get(REPORTERS, data.report_id) is None:
+            return Outcome.STALE
+        forget_at = uow.now() + _TOMBSTONE
+        uow.put(
+            REPORTERS,
+            Reporter(report_id=data.report_id, address=None, language="und", forget_at=forget_at),
+        )
+        return None
 
     async def prefetch_contacts(
         self, events: Sequence[Event[ReporterContactChangedV1]], uow: UnitOfWork

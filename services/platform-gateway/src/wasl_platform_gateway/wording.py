@@ -77,6 +77,7 @@ class Wording:
             test=self._test,
             revision=row.revision,
             via=row.via,
+            measure=row.measure,
         )
 
     def erased(self, row: Dispatch) -> list[Dispatch]:

@@ -1,40 +1,202 @@
 # SPDX-License-Identifier: Apache-2.0
 """The one place where triage is put together."""
 
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 
+import httpx
+from pydantic import SecretStr, ValidationError
 from wasl_chassis.service import Service
 from wasl_chassis.settings import SettingsError, key_bytes
-from wasl_schemas.country_pack import CountryPackError, load_country_pack
+from wasl_chassis.vault import derive
+from wasl_connector_sdk.signing import Keys
+from wasl_schemas.country_pack import CountryPack, CountryPackError, load_country_pack
+from wasl_schemas.rules import RULES_FILE, RulesError
 
-from wasl_triage import consumers
-from wasl_triage.auditing import AUDIT
+from wasl_triage import consumers, protecting
+from wasl_triage.access import COLLECTIONS as ACCESS
+from wasl_triage.access.accounts import find
+from wasl_triage.access.door import open_access
+from wasl_triage.api_cases import CaseRooms, add_case_routes
+from wasl_triage.api_protection import add_protection_routes
+from wasl_triage.api_quality import QualityRooms, add_quality_routes
+from wasl_triage.appeals import APPEALS
+from wasl_triage.campaigns import SKETCHES
 from wasl_triage.casework import Requests
+from wasl_triage.console.pages import Console, Rooms
+from wasl_triage.deriving import Deriver
 from wasl_triage.desk import Desk
+from wasl_triage.domain import signals
+from wasl_triage.domain.hosting import HostSource
+from wasl_triage.domain.people import Person
+from wasl_triage.domain.suggesting import LexiconError, Suggester
+from wasl_triage.grouping import OPERATIONS
 from wasl_triage.handlers import TriageHandlers
+from wasl_triage.helpline import CONTACTS, HELPLINE, Helpline
+from wasl_triage.hostsource import MmdbSource, read_addresses
 from wasl_triage.http import create_app
+from wasl_triage.matching.matcher import Matcher
 from wasl_triage.metrics import METRICS
+from wasl_triage.opinions import OPINIONS
+from wasl_triage.paging import PAGES, Pager
+from wasl_triage.quality import QUALITY, Sample
 from wasl_triage.repository import ALL
-from wasl_triage.settings import TriageSettings
+from wasl_triage.rules import memory
+from wasl_triage.rules.book import RuleBook
+from wasl_triage.searching import Searching
+from wasl_triage.settings import Staff, TriageSettings
+from wasl_triage.telephone import Telephone
+from wasl_triage.wellbeing import DAYS, PREFERENCES
+from wasl_triage.working import NOTES, SKIPS
+
+COLLECTIONS = (
+    *ALL,
+    *protecting.COLLECTIONS,
+    *QUALITY,
+    *memory.COLLECTIONS,
+    *ACCESS,
+    *(APPEALS, CONTACTS, DAYS, HELPLINE, NOTES, OPERATIONS, OPINIONS, PAGES, PREFERENCES),
+    *(SKETCHES, SKIPS),
+)
+#: Seconds between two looks at rules.toml.
+_RULES_EVERY = 3.0
 
 
 def build(settings: TriageSettings) -> Service:
     """A service ready to run. Raises SettingsError where the country pack cannot be used."""
-    try:
-        pack = load_country_pack(settings.country_pack)
-    except (CountryPackError, OSError) as error:
-        raise SettingsError(f"WASL_COUNTRY_PACK is wrong: {error}") from None
-    service = Service.open(settings, "triage", collections=(*ALL, AUDIT), metrics=METRICS)
+    pack = _pack(settings)
+    pepper = key_bytes(settings.pepper)
+    service = Service.open(settings, "triage", collections=COLLECTIONS, metrics=METRICS)
     requests = Requests(
         pack,
         frozenset(c.strip() for c in settings.connectors.split(",") if c.strip()),
         timedelta(seconds=settings.triage_resend_seconds),
     )
-    handlers = TriageHandlers(service, pack, requests, pepper=key_bytes(settings.pepper))
-    desk = Desk(service, pack, requests, claim_for=timedelta(minutes=settings.triage_claim_minutes))
+    try:
+        book = RuleBook(settings.country_pack / RULES_FILE, pack, service)
+        deriver = _deriver(settings, pack, pepper)
+    except (RulesError, LexiconError) as error:
+        raise SettingsError(f"WASL_COUNTRY_PACK is wrong: {error}") from None
+    handlers = TriageHandlers(service, pack, requests, deriver, lambda: book.rules)
+    desk = Desk(
+        service,
+        pack,
+        requests,
+        claim_for=timedelta(minutes=settings.triage_claim_minutes),
+        sample=Sample(pack, pepper),
+    )
+    staff = settings.staff()
+    door = open_access(
+        service,
+        settings,
+        code_version=pack.desk.code_version,
+        default_language=pack.info.default_language,
+    )
+    cases = CaseRooms.of(service, pack, desk, requests, _people(service, staff))
+    protection = protecting.start(service, settings, pack, desk)
+    quality = QualityRooms.of(service, pack, desk)
     consumers.register(service, handlers)
     service.every("clocks", settings.triage_watch_seconds, handlers.watch)
+    service.every("contacts", settings.triage_watch_seconds, cases.working.watch)
     service.every("gauges", max(settings.triage_watch_seconds, 5), handlers.gauge)
-    app = create_app(desk, pack, settings.staff(), service.metrics, service.clock)
+    service.every("rules", _RULES_EVERY, book.watch)
+    service.every("pages", settings.triage_watch_seconds, _pager(service, settings).turn)
+    rooms = Rooms(
+        desk=desk,
+        searching=Searching(service, deriver.case_of, derive(pepper, "search")),
+        helpline=Helpline(service, pack),
+        telephone=_telephone(service, settings),
+        cases=cases,
+        protection=protection,
+        quality=quality,
+        book=book,
+    )
+    console = Console(
+        pack,
+        service.clock,
+        door,
+        rooms,
+        public_url=settings.triage_public_url,
+        stopping=lambda: service.stopping,
+    )
+    app = create_app(
+        desk,
+        pack,
+        staff,
+        service.metrics,
+        service.clock,
+        api=(
+            lambda app, at: add_case_routes(app, cases, pack, at),
+            lambda app, at: add_protection_routes(app, protection, at),
+            lambda app, at: add_quality_routes(app, quality, pack, at),
+        ),
+        rooms=(console.register,),
+        public=settings.triage_public_url,
+    )
     service.serve(app, settings.triage_host, settings.triage_port)
+    service.on_stop(door.close)
     return service
+
+
+def _pack(settings: TriageSettings) -> CountryPack:
+    try:
+        return load_country_pack(settings.country_pack)
+    except (CountryPackError, OSError) as error:
+        raise SettingsError(f"WASL_COUNTRY_PACK is wrong: {error}") from None
+
+
+def _deriver(settings: TriageSettings, pack: CountryPack, pepper: bytes) -> Deriver:
+    """What derives signals, with the model of languages read now and not at the first report."""
+    signals.prepare()
+    sources: list[HostSource] = []
+    addresses: Mapping[str, str] = {}
+    try:
+        if settings.triage_networks is not None:
+            sources.append(MmdbSource(settings.triage_networks))
+        if settings.triage_addresses is not None:
+            addresses = read_addresses(settings.triage_addresses)
+    except (ValueError, OSError) as error:
+        raise SettingsError(
+            f"WASL_TRIAGE_NETWORKS or WASL_TRIAGE_ADDRESSES is wrong: {error}"
+        ) from None
+    return Deriver(
+        pack,
+        Suggester(pack),
+        pepper,
+        matcher=Matcher.open(settings.matching_directory),
+        sources=sources,
+        addresses=addresses,
+    )
+
+
+def _people(service: Service, staff: Staff) -> Callable[[str], Awaitable[Person | None]]:
+    """Finds a person by name: of the list of tokens, or with an account."""
+
+    async def named(name: str) -> Person | None:
+        known = staff.named(name)
+        if known is not None:
+            return known
+        account = await find(service.unit(), name)
+        return account.person if account is not None else None
+
+    return named
+
+
+def _pager(service: Service, settings: TriageSettings) -> Pager:
+    secret = settings.triage_page_secret or SecretStr("")
+    try:
+        keys = Keys.model_validate({"secret": secret} if settings.triage_page_url else {})
+    except ValidationError:
+        raise SettingsError(
+            "WASL_TRIAGE_PAGE_SECRET is wrong: expected whsec_… or whsk_… of Standard Webhooks"
+        ) from None
+    http = httpx.AsyncClient(trust_env=False)
+    service.on_stop(http.aclose)
+    return Pager(service, settings.triage_page_url, keys, http)
+
+
+def _telephone(service: Service, settings: TriageSettings) -> Telephone:
+    key = settings.triage_intake_key
+    http = httpx.AsyncClient(base_url=settings.triage_intake_url, trust_env=False)
+    service.on_stop(http.aclose)
+    return Telephone(http, key.get_secret_value() if key and settings.triage_intake_url else "")

@@ -24,7 +24,7 @@ from wasl_schemas.lifecycle import DispatchState, ReferralState
 from wasl_schemas.topics import TopicSpec
 
 from wasl_triage.domain import clocks
-from wasl_triage.domain.case import Case, DispatchRow, ReferralRow
+from wasl_triage.domain.case import Case, DispatchRow, Measure, ReferralRow
 
 T = TypeVar("T")
 
@@ -111,6 +111,7 @@ class Requests:
         scope: str,
         item: str,
         automatic: bool,
+        measure: Measure | None = None,
     ) -> None:
         """Ask one partner. The case must be in progress; the caller announces and puts it."""
         now = uow.now()
@@ -129,6 +130,7 @@ class Requests:
             item=item,
             may_look=case.may_look(self._pack, category),
             via=tuple(case.via),
+            measure=measure,
         )
         dispatch_id = request_id(case.id, partner.id, case.round)
         case.dispatches[dispatch_id] = row
@@ -204,6 +206,7 @@ class Requests:
                 withdrawn=row.withdrawn,
                 may_look=row.may_look,
                 via=row.via,
+                measure=row.measure.value if row.measure else None,
             ),
         )
 

@@ -6,8 +6,11 @@ Nobody of the staff is named: who did what is in the desk's audit trail, for who
 
 from wasl_chassis.operating import Desk, Operations, TraceLine, Trail
 
+from wasl_triage.access.commands import PEOPLE
 from wasl_triage.domain.case import Case, DecisionRow
+from wasl_triage.protection_commands import GROUPS as PROTECTION
 from wasl_triage.repository import CASES, REPORTS, Report
+from wasl_triage.rules.operating import RULES
 from wasl_triage.settings import TriageSettings
 
 
@@ -65,4 +68,4 @@ def _decision(d: DecisionRow) -> TraceLine:
     return TraceLine(d.at, f"decided: {d.action.value}", d.id, state, ground)
 
 
-OPERATIONS = Operations("triage", TriageSettings, trace)
+OPERATIONS = Operations("triage", TriageSettings, trace, (RULES, PEOPLE, *PROTECTION))

@@ -6,13 +6,13 @@ changes a case holds its claim. Nothing leaves the hub unless the law of decisio
 missing, at the proposal and again at the confirmation.
 """
 
+import hashlib
 from collections.abc import Awaitable, Callable, Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Literal, TypeVar
 
 from pydantic import Field
-from wasl_chassis.failures import KeyDestroyed
 from wasl_chassis.work import UnitOfWork
 from wasl_schemas import topics
 from wasl_schemas.base import Model, Slug
@@ -20,7 +20,6 @@ from wasl_schemas.country_pack import CountryPack
 from wasl_schemas.events.case_updated_v1 import CaseChange
 from wasl_schemas.events.common import Ground
 from wasl_schemas.events.dispatch_requested_v1 import DispatchItem
-from wasl_schemas.events.report_submitted_v1 import ReportContent
 from wasl_schemas.events.staff_message_sent_v1 import StaffMessageSentV1
 from wasl_schemas.ids import ReportId, uuid7
 from wasl_schemas.lifecycle import CASE, DISPATCH, CaseState, DispatchState
@@ -28,29 +27,43 @@ from wasl_schemas.taxonomy import FourEyes, Signal
 
 from wasl_triage import metrics as measure
 from wasl_triage.auditing import AUDIT, AuditRow, audit, broken_link
-from wasl_triage.casework import CONTENT, ITEM, MESSAGE, NOTE, Hub, Requests, announce
-from wasl_triage.domain import clocks, signals
-from wasl_triage.domain.case import Action, Assessment, Attention, Case, DecisionRow, DispatchRow
+from wasl_triage.casework import ITEM, MESSAGE, NOTE, Hub, Requests, announce
+from wasl_triage.domain import assessment, clocks, second_look
+from wasl_triage.domain.assessment import Answer
+from wasl_triage.domain.case import (
+    Action,
+    Assessment,
+    Attention,
+    Case,
+    DecisionRow,
+    DispatchRow,
+    Judgement,
+    Measure,
+)
 from wasl_triage.domain.decisions import (
     CaseFacts,
     Missing,
     Proposal,
+    Rabat,
     Screen,
     Words,
     check_decision,
     check_second,
     four_eyes,
+    law_version,
     route_for,
+    stricter,
 )
 from wasl_triage.domain.people import EVERY_QUEUE, Permission, Person, Role
 from wasl_triage.domain.severity import Scales
-from wasl_triage.repository import CASES, MESSAGES, REPORTS, Message, Report
+from wasl_triage.grouped import keep_together
+from wasl_triage.quality import Sample, note_second_look
+from wasl_triage.repository import CASES, MESSAGES, REPORTS, Message
+from wasl_triage.sheets import SHOWN_REPORTS, Sheet, Sheets
+from wasl_triage.wellbeing import Wellbeing
 
 T = TypeVar("T")
 
-#: Signals only a machine can know; an analyst neither adds nor removes them.
-MACHINE_SIGNALS = frozenset({Signal.MANY_REPORTERS, Signal.HAS_URL, Signal.NEEDS_EXPANSION})
-SHOWN_REPORTS = 20
 _NOTES_KEPT = 20
 #: States in which what was asked may still be replaced.
 _AMENDABLE = (
@@ -88,24 +101,41 @@ class NotLawful(Exception):  # noqa: N818
         self.missing = missing
 
 
+#: Question of the country pack → answer.
+Answers = dict[Slug, Answer]
+
+
 class AssessmentRequest(Model):
-    """What the item is, said by an analyst. ``signals`` adds to the reports' facts, ``dismissed``
-    takes some away; ``note`` is required to change what was assessed, or to make of something
-    that never leaves the hub something that may.
+    """What the item is, said by an analyst. ``answers``: to every question the pack has for the
+    category. ``signals`` adds to the reports' facts and the answers', ``dismissed`` takes some
+    away; ``note`` is required to change what was assessed, or to make of something that never
+    leaves the hub something that may.
     """
 
     category: Slug
+    answers: Answers = Field(default_factory=dict, max_length=50)
     signals: tuple[Signal, ...] = Field(default=(), max_length=20)
     dismissed: tuple[Signal, ...] = Field(default=(), max_length=20)
     note: Words = ""
 
 
+class OwnJudgement(Model):
+    """What the second person calls the item, apart from the first."""
+
+    category: Slug
+    answers: Answers = Field(default_factory=dict, max_length=50)
+
+
 class Confirmation(Model):
-    """The second person's answer."""
+    """The second person's answer. Where the category is judged blind, ``assessment`` comes first:
+    alone, to read the first person's afterwards, or together with ``confirm``.
+    """
 
     decision_id: str = Field(max_length=64)
-    confirm: bool
+    #: None: only the assessment is given.
+    confirm: bool | None = None
     reason: Words = ""
+    assessment: OwnJudgement | None = None
 
 
 class Amendment(Model):
@@ -121,8 +151,12 @@ class Amendment(Model):
     )
     explanation: Words | None = None
     ground: Ground | None = None
+    measure: Measure | None = None
+    measure_note: Words = ""
     screen: Screen | None = None
     screen_note: Words = ""
+    #: None: the one the request was decided with.
+    rabat: Rabat | None = None
 
 
 class MessageRequest(Model):
@@ -133,128 +167,117 @@ class MessageRequest(Model):
     question: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class ReportLine:
-    """A report as the desk reads it. ``narrative`` is None once it was erased."""
-
-    report: Report
-    narrative: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class MessageLine:
-    message: Message
-    text: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Sheet:
-    """One case, opened."""
-
-    case: Case
-    signals: frozenset[Signal]
-    item: DispatchItem | None
-    reports: tuple[ReportLine, ...]
-    messages: tuple[MessageLine, ...]
-    notes: dict[str, str]
-
-
 class Desk:
     def __init__(
-        self, hub: Hub, pack: CountryPack, requests: Requests, *, claim_for: timedelta
+        self,
+        hub: Hub,
+        pack: CountryPack,
+        requests: Requests,
+        *,
+        claim_for: timedelta,
+        sample: Sample,
     ) -> None:
         self._hub = hub
         self._pack = pack
         self._requests = requests
         self._scales = Scales(pack)
         self._claim_for = claim_for
+        self._sample = sample
+        self.sheets = Sheets(hub.store, pack, self._scales)
+        self.wellbeing = Wellbeing(hub, pack)
 
     # -- looking ---------------------------------------------------------------------------
 
-    async def queue(self, person: Person, limit: int) -> list[Case]:
-        """What waits, gravest rank first, then the oldest due time. Cases somebody else holds and
-        the person's own proposals, which another must look at, are left out.
+    async def queue(self, person: Person, limit: int, queue: str | None = None) -> list[Case]:
+        """What waits, gravest rank first, then the oldest due time. Left out: cases somebody else
+        holds, those the person passed on or opted out of, distressing ones once the person's budget
+        is used up, and their own proposals, which another must look at.
         """
         need(person, Permission.QUEUE)
         now = self._hub.clock.now()
+        where = {"queued": True, **visible(person)}
+        if queue is not None:
+            if not person.sees(queue, restricted=False):
+                return []
+            where["queue"] = queue
         docs = await self._hub.store.find(
             CASES,
-            {"queued": True, **visible(person)},
+            where,
             sort=(("rank", 1), ("queue_due", 1), ("_id", 1)),
             limit=limit * 3 + 30,
         )
+        spared = await self.wellbeing.spared(person)
         cases = [CASES.decode(d) for d in docs]
         return [
-            c for c in cases if not c.claimed_by_other(person.name, now) and not _own(c, person)
+            self.as_seen(c, person)
+            for c in cases
+            if not c.claimed_by_other(person.name, now)
+            and c.category not in spared
+            and person.name not in c.skipped
+            and not _own(c, person)
         ][:limit]
+
+    async def pulse(self, person: Person, case_id: str | None = None) -> str:
+        """A word that changes when the head of the person's queue, or the case, does."""
+        if case_id is None:
+            where = {"queued": True, **visible(person)}
+            order = (("rank", 1), ("queue_due", 1), ("_id", 1))
+            docs = await self._hub.store.find(CASES, where, sort=order, limit=SHOWN_REPORTS)
+            told = [(d["_id"], d["version"], d["claimed_by"], *d["attention"]) for d in docs]
+        else:
+            case = await self.case(self._hub.unit(), case_id, person)
+            told = [(case.version, case.claimed_by, *case.attention, len(case.decisions))]
+        return hashlib.sha256(repr(told).encode()).hexdigest()[:16]
+
+    async def waiting(self, person: Person) -> dict[str, int]:
+        """How many visible cases wait in each of the person's queues."""
+        need(person, Permission.QUEUE)
+        out = {}
+        for queue in self._pack.desk.queues:
+            if person.sees(queue.id, restricted=False):
+                where = {"queued": True, **visible(person), "queue": queue.id}
+                out[queue.id] = await self._hub.store.count(CASES, where)
+        return out
 
     async def read(self, person: Person, case_id: str, *, unredacted: bool = False) -> Sheet:
         """The case with its texts opened; identifiers in them are blacked out unless asked for.
-        Every read is audited. Raises NoSuchCase.
+        Every read is audited. Raises NoSuchCase, and Refused to a second viewing unmasked.
         """
         need(person, Permission.UNMASK if unredacted else Permission.READ)
 
         async def work(uow: UnitOfWork) -> Sheet:
             case = await self.case(uow, case_id, person)
+            if unredacted and second_look.closed(self._pack, case, person.name):
+                raise Refused(
+                    "Nobody views this a second time", "Check data and routing; they are shown."
+                )
+            held = case.held_by(person.name, uow.now())
+            if not held and not await self.wellbeing.allows(uow, person, case):
+                raise Refused(
+                    "Your budget for distressing cases is used up today",
+                    "Take other cases, or stop for today: somebody else looks at this one.",
+                )
+            await self.wellbeing.count(uow, person, case)
             audit(uow, case, person.name, "read_unredacted" if unredacted else "read")
             uow.put(CASES, case)
-            return await self._sheet(uow, case, unredacted=unredacted)
+            return await self.sheets.open(uow, case, person.name, unredacted=unredacted)
 
         return await self._hub.transact(work)
 
     async def trail(self, person: Person, case_id: str) -> tuple[list[AuditRow], int | None]:
-        """The case's audit rows, oldest first, and the first that does not hold."""
+        """The case's audit rows, oldest first, and the first that does not hold. Whoever has yet to
+        judge apart from the first person is not told what was assessed.
+        """
         need(person, Permission.AUDIT)
         case = await self.case(self._hub.unit(), case_id, person)
         docs = await self._hub.store.read(
             AUDIT, [f"{case_id}|{n:08d}" for n in range(1, case.audit_seq + 1)]
         )
         rows = sorted((AUDIT.decode(d) for d in docs.values()), key=lambda r: r.seq)
-        return rows, broken_link(case, rows)
-
-    async def _sheet(self, uow: UnitOfWork, case: Case, *, unredacted: bool) -> Sheet:
-        store = self._hub.store
-        docs = await store.find(
-            REPORTS, {"cases": case.id}, sort=(("received_at", -1),), limit=SHOWN_REPORTS
-        )
-        reports = [REPORTS.decode(d) for d in docs]
-        ids = [r.id for r in reports]
-        letters = [
-            MESSAGES.decode(d)
-            for d in await store.find(
-                MESSAGES, {"report_id": {"$in": ids}}, sort=(("sent_at", 1),), limit=200
-            )
-        ]
-        await uow.keys.load([case.id, *ids])
-        item = await _opened(uow, case.item, ITEM)
-        lines = []
-        for report in reports:
-            text = await _opened(uow, report.content, CONTENT)
-            narrative = (
-                None
-                if text is None
-                else ReportContent.model_validate_json(text, extra="ignore").narrative
-            )
-            lines.append(ReportLine(report, _shown(narrative, unredacted=unredacted)))
-        messages = [
-            MessageLine(m, _shown(await _opened(uow, m.body, MESSAGE), unredacted=unredacted))
-            for m in letters
-        ]
-        notes = {
-            d.id: Proposal.model_validate_json(text).reason
-            for d in case.decisions
-            if (text := await _opened(uow, d.proposal, NOTE))
-        }
-        if case.assessment and (note := await _opened(uow, case.assessment.note, NOTE)):
-            notes["assessment"] = note
-        return Sheet(
-            case=case,
-            signals=case.signals(self._scales),
-            item=DispatchItem.model_validate_json(item) if item else None,
-            reports=tuple(lines),
-            messages=tuple(messages),
-            notes=notes,
-        )
+        broken = broken_link(case, rows)
+        if second_look.blinded(self._pack, case, person.name):
+            rows = [replace(r, why="") if r.what == "assess" else r for r in rows]
+        return rows, broken
 
     # -- claiming --------------------------------------------------------------------------
 
@@ -302,13 +325,19 @@ class Desk:
             now = uow.now()
             case.move("assess", now)
             note = await uow.keys.seal(case.id, NOTE, said.note) if said.note else None
+            ticked = assessment.union(
+                assessment.Ticked(said.signals, said.dismissed),
+                assessment.ticked_by(self._pack, said.answers),
+            )
             case.assessment = Assessment(
                 category=said.category,
-                confirmed=tuple(s.value for s in said.signals),
-                dismissed=tuple(s.value for s in said.dismissed),
+                confirmed=tuple(s.value for s in ticked.confirmed),
+                dismissed=tuple(s.value for s in ticked.dismissed),
                 by=person.name,
                 at=now,
                 note=note,
+                answers=dict(said.answers),
+                over=tuple(case.reported),
             )
             case.weigh(self._pack, self._scales, now)
             case.attention = ()
@@ -318,27 +347,16 @@ class Desk:
         return await self.change(person, Permission.ASSESS, case_id, work)
 
     def _check_assessment(self, case: Case, said: AssessmentRequest) -> list[Missing]:
-        out: list[Missing] = []
-        if said.category not in self._pack.categories:
-            out.append(
-                Missing(
-                    "category",
-                    "is no category of the country pack",
-                    f"Use one of: {', '.join(self._pack.categories)}.",
-                )
-            )
-        elif self._reclasses(case, said.category) and not said.note:
-            out.append(
-                Missing("note", "is missing, and the category changes", "Say why it changes.")
-            )
-        for field, ticked in (("signals", said.signals), ("dismissed", said.dismissed)):
-            if MACHINE_SIGNALS & set(ticked):
+        out = assessment.check_category(self._pack, said.category)
+        if not out:
+            if self._reclasses(case, said.category) and not said.note:
                 out.append(
-                    Missing(field, "names a signal only a machine sets", "Leave that signal out.")
+                    Missing("note", "is missing, and the category changes", "Say why it changes.")
                 )
-        if set(said.signals) & set(said.dismissed):
-            out.append(Missing("dismissed", "names a signal that is also added", "Name it once."))
-        return out
+            out += assessment.check_answers(self._pack, said.category, said.answers)
+        return out + assessment.check_signals(
+            self._pack, said.answers, said.signals, said.dismissed
+        )
 
     def _reclasses(self, case: Case, category: str) -> bool:
         if case.assessment is not None:
@@ -370,6 +388,8 @@ class Desk:
                     row.second_due = clocks.confirm_due(self._pack, uow.now())
                 announce(uow, case, CaseChange.DECIDED, ground=row.ground, advice=row.advice)
                 await self._send(uow, case, row, proposal)
+            if case.state is not CaseState.SECOND_LOOK:
+                self._sample.take(uow, case, row)
             case.await_second()
             if case.pending():
                 case.claimed_by = case.claimed_until = None  # another person is to hold it
@@ -379,7 +399,11 @@ class Desk:
         return await self.change(person, Permission.DECIDE, case_id, work)
 
     async def second_look(self, person: Person, case_id: str, answer: Confirmation) -> Case:
-        """Confirm or reject what another person decided. Raises as :meth:`decide`."""
+        """Confirm or reject what another person decided, or first judge apart from them.
+
+        Two different categories end the proposal: the case goes back, with both kept. Raises as
+        :meth:`decide`.
+        """
 
         async def work(uow: UnitOfWork, case: Case) -> None:
             row = next((d for d in case.pending() if d.id == answer.decision_id), None)
@@ -388,44 +412,97 @@ class Desk:
                     "No such decision waits for a second look",
                     "Read the case again; it lists the decisions that wait.",
                 )
-            roles = {Role.LEGAL_REVIEWER} if row.by_legal else {Role.ANALYST}
-            proposer = Person(name=row.by, roles=frozenset(roles))
-            missing = check_second(self._pack, row.category, row.four_eyes, proposer, person)
-            if not answer.confirm:
-                # Anybody but the proposer may say no; only a yes needs the lawyer.
-                missing = [m for m in missing if m.fix != "Let a legal reviewer confirm."]
-                if not answer.reason:
-                    missing.append(Missing("reason", "is missing", "Say why it is rejected."))
-            if missing:
+            proposer = _proposer(row)
+            if missing := self._check_second(case, row, proposer, person, answer):
                 raise NotLawful(missing)
-            row.second, row.second_at, row.confirmed = person.name, uow.now(), answer.confirm
+            own = answer.assessment
+            if own is not None:
+                said = Judgement(person.name, uow.now(), own.category, dict(own.answers))
+                row.judgements = (*row.judgements, said)
+            apart = own is not None and own.category != row.category
+            confirms = False if apart else answer.confirm
+            blind = second_look.judged_blind(self._pack, row)
+            await note_second_look(uow, row, person.name, blind=blind, confirmed=confirms)
+            if confirms is None:
+                audit(uow, case, person.name, "judge", row.id)
+                return
+            row.second, row.second_at, row.confirmed = person.name, uow.now(), confirms
             case.attention = ()
-            if answer.confirm:
+            if confirms:
                 await self._confirm(uow, case, row, proposer)
-            elif row.four_eyes in _BEFORE:
-                case.move("reject", uow.now())
-                announce(uow, case, CaseChange.ASSESSED)
             else:
-                # It has left already: a supervisor must see that the two disagree.
-                case.raise_flag(Attention.OBJECTION)
+                if row.four_eyes in _BEFORE:
+                    case.move("reject", uow.now())
+                    announce(uow, case, CaseChange.ASSESSED)
+                else:
+                    # It has left already: a supervisor must see that the two disagree.
+                    case.raise_flag(Attention.OBJECTION)
+                if apart:
+                    case.raise_flag(Attention.DISAGREEMENT)
             case.await_second()
-            audit(uow, case, person.name, "confirm" if answer.confirm else "reject", row.id)
+            word = "confirm" if confirms else "disagree" if apart else "reject"
+            audit(uow, case, person.name, word, row.id)
 
         return await self.change(person, Permission.SECOND_LOOK, case_id, work)
+
+    def _check_second(
+        self,
+        case: Case,
+        row: DecisionRow,
+        proposer: Person,
+        person: Person,
+        answer: Confirmation,
+    ) -> list[Missing]:
+        blind, says, own = second_look.judged_blind(self._pack, row), answer.confirm, None
+        known = self._pack.categories.get(row.category) if row.category else None
+        asked = row.four_eyes
+        if known is not None:
+            # The case may have come under a lawyer's eyes since.
+            now = four_eyes(known, row.action, legal_review=case.legal_review)
+            asked = stricter(asked, now)
+        first = case.assessment.by if blind and case.assessment else None
+        out = check_second(
+            self._pack, row.category, asked, proposer, person, assessor=first, says=says
+        )
+        if says is False and not answer.reason:
+            out.append(Missing("reason", "is missing", "Say why it is rejected."))
+        own, given = answer.assessment, any(j.by == person.name for j in row.judgements)
+        if own is not None:
+            found = assessment.check_category(self._pack, own.category)
+            found = found or assessment.check_answers(self._pack, own.category, own.answers)
+            out += [replace(m, field=f"assessment.{m.field}") for m in found]
+            if given:
+                out.append(Missing("assessment", "was given already", "Confirm or reject."))
+        elif blind and not given and says is not False:
+            out.append(
+                Missing(
+                    "assessment",
+                    "is missing, and this category is judged blind",
+                    "Say what the item is before you read what the first person said.",
+                )
+            )
+        elif says is None:
+            out.append(Missing("confirm", "is missing", "Confirm or reject."))
+        return out
 
     async def _confirm(
         self, uow: UnitOfWork, case: Case, row: DecisionRow, proposer: Person
     ) -> None:
-        case.move("confirm", uow.now())
-        if row.four_eyes in _BEFORE and row.proposal is not None:
-            text = await uow.keys.open(row.proposal, NOTE)
-            proposal = Proposal.model_validate_json(text)
-            # The world may have moved since: an agreement may have ended, a partner been asked.
-            self._check(uow, case, proposal, proposer)
-            announce(uow, case, CaseChange.CONFIRMED, ground=row.ground, advice=row.advice)
-            await self._send(uow, case, row, proposal)
-        else:
+        if row.four_eyes not in _BEFORE or row.proposal is None:
             announce(uow, case, CaseChange.CONFIRMED, ground=row.ground)
+            return
+        case.move("confirm", uow.now())
+        if self.facts(case).category != row.category:
+            raise Refused(
+                "The item is assessed as something else by now", "Reject it, and decide anew."
+            )
+        proposal = Proposal.model_validate_json(await uow.keys.open(row.proposal, NOTE))
+        # The world may have moved since: an agreement may have ended, a partner been asked.
+        self._check(uow, case, proposal, proposer)
+        row.law_version = law_version(self._pack, row.ground)
+        announce(uow, case, CaseChange.CONFIRMED, ground=row.ground, advice=row.advice)
+        await self._send(uow, case, row, proposal)
+        self._sample.take(uow, case, row)
 
     async def amend(
         self, person: Person, case_id: str, dispatch_id: str, wanted: Amendment
@@ -448,8 +525,9 @@ class Desk:
                     raise Refused(
                         "The request is settled or taken back", "Decide anew, in a new round."
                     )
-                self._check_amendment(uow, case, row, wanted, person)
+                await self._check_amendment(uow, case, row, wanted, person)
                 row.ground = wanted.ground or row.ground
+                row.measure = wanted.measure or row.measure
                 row.item = await self._worded(uow, case, row.item, wanted.explanation)
             self._requests.amend(uow, case, dispatch_id, row)
             case.attention = ()
@@ -459,26 +537,38 @@ class Desk:
 
         return await self.change(person, Permission.AMEND, case_id, work)
 
-    def _check_amendment(
+    async def _check_amendment(
         self, uow: UnitOfWork, case: Case, row: DispatchRow, wanted: Amendment, person: Person
     ) -> None:
         """The law of decisions holds for what replaces a decision."""
-        proposal = Proposal(
-            action=Action.DISPATCH,
-            reason=wanted.reason,
-            ground=wanted.ground or row.ground,
-            partners=(row.partner,),
-            explanation=wanted.explanation or "",
-            screen=wanted.screen,
-            screen_note=wanted.screen_note,
+        decided = _decision_behind(case, row)
+        proposal = Proposal(action=Action.DISPATCH)
+        if decided is not None and decided.proposal is not None:
+            text = await uow.keys.open(decided.proposal, NOTE)
+            proposal = Proposal.model_validate_json(text, extra="ignore")
+        proposal = proposal.model_copy(
+            update={
+                "reason": wanted.reason,
+                "ground": wanted.ground or row.ground,
+                "partners": (row.partner,),
+                "explanation": wanted.explanation or "",
+                "scope": None,
+                "advice": None,
+                "measure": wanted.measure or row.measure,
+                "measure_note": wanted.measure_note or proposal.measure_note,
+                "screen": wanted.screen,
+                "screen_note": wanted.screen_note,
+                "rabat": wanted.rabat or proposal.rabat,
+            }
         )
         missing = self._missing(uow, case, proposal, person, asked=())
-        changes = wanted.ground is not None or wanted.explanation is not None
+        changes = any(
+            new is not None for new in (wanted.ground, wanted.explanation, wanted.measure)
+        )
         category = self._pack.category(row.category)
         eyes = four_eyes(category, Action.DISPATCH, legal_review=case.legal_review)
-        decided = [d for d in case.decisions if row.partner in d.partners]
-        if changes and eyes in _BEFORE and decided:
-            first = Person(name=decided[-1].by, roles=frozenset({Role.ANALYST}))
+        if changes and eyes in _BEFORE and decided is not None:
+            first = Person(name=decided.by, roles=frozenset({Role.ANALYST}))
             missing += check_second(self._pack, row.category, eyes, first, person)
         if missing:
             raise NotLawful(missing)
@@ -562,9 +652,14 @@ class Desk:
             self._requests.plan(case, now)
             case.place(self._pack, now)
             uow.put(CASES, case)
-            return case
+            await keep_together(uow, self._pack, case)
+            return self.as_seen(case, person)
 
         return await self._hub.transact(attempt)
+
+    def as_seen(self, case: Case, person: Person) -> Case:
+        """The case as the person may know it; see :mod:`wasl_triage.domain.second_look`."""
+        return second_look.as_seen(self._pack, self._scales, case, person.name)
 
     def facts(self, case: Case) -> CaseFacts:
         """The case as the law of decisions sees it."""
@@ -580,6 +675,8 @@ class Desk:
             legal_review=case.legal_review,
             hosted=case.hosted,
             via=tuple(case.via),
+            answers=case.assessment.answers if case.assessment else {},
+            tried=case.tried(),
         )
 
     def _check(self, uow: UnitOfWork, case: Case, proposal: Proposal, proposer: Person) -> None:
@@ -636,6 +733,7 @@ class Desk:
             advice=proposal.advice,
             close_reason=proposal.close_reason.value if proposal.close_reason else None,
             by_legal=person.may(Permission.SIGN_LEGAL),
+            law_version=law_version(self._pack, proposal.ground),
         )
 
     def _scope(self, uow: UnitOfWork, case: Case, proposal: Proposal) -> str | None:
@@ -683,6 +781,7 @@ class Desk:
                 scope=row.scope or self._pack.info.country,
                 item=sealed,
                 automatic=False,
+                measure=proposal.measure,
             )
         for authority in row.authorities:
             self._requests.refer(
@@ -714,6 +813,20 @@ def need(person: Person, permission: Permission) -> None:
         raise Forbidden(f"It takes the permission '{permission}', which none of your roles has.")
 
 
+def _proposer(row: DecisionRow) -> Person:
+    """Whoever decided, with the role they signed in."""
+    roles = {Role.LEGAL_REVIEWER} if row.by_legal else {Role.ANALYST}
+    return Person(name=row.by, roles=frozenset(roles))
+
+
+def _decision_behind(case: Case, row: DispatchRow) -> DecisionRow | None:
+    """The decision a request was made by: the last of its round, for what was asked is not proposed
+    again in one.
+    """
+    made = [d for d in case.decisions if d.round == row.round and row.partner in d.partners]
+    return made[-1] if made else None
+
+
 def _own(case: Case, person: Person) -> bool:
     """Only the person's own proposal waits here: somebody else must look."""
     pending = case.pending()
@@ -722,19 +835,3 @@ def _own(case: Case, person: Person) -> bool:
         and bool(pending)
         and all(d.by == person.name for d in pending)
     )
-
-
-async def _opened(uow: UnitOfWork, sealed: str | None, field: str) -> str | None:
-    """The text; None where there is none or its key was destroyed, which is somebody's wish."""
-    if sealed is None:
-        return None
-    try:
-        return await uow.keys.open(sealed, field)
-    except KeyDestroyed:
-        return None
-
-
-def _shown(text: str | None, *, unredacted: bool) -> str | None:
-    if text is None or unredacted:
-        return text
-    return signals.redact(text, signals.personal_data(text))

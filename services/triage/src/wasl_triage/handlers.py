@@ -7,23 +7,22 @@ come before. No handler reads an item's address or a reporter's words into a log
 error.
 """
 
-import hashlib
-import hmac
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from pydantic import ValidationError
 from wasl_chassis.failures import Conflict, KeyDestroyed, Outcome, Permanent
-from wasl_chassis.vault import KEYS, derive
+from wasl_chassis.vault import KEYS
 from wasl_chassis.work import UnitOfWork
 from wasl_schemas import topics
-from wasl_schemas.country_pack import CountryPack
+from wasl_schemas.country_pack import AutomaticRule, CountryPack
 from wasl_schemas.envelope import Event
 from wasl_schemas.events.case_opened_v1 import CaseOpenedV1
 from wasl_schemas.events.case_updated_v1 import REAPPEARED, CaseChange
+from wasl_schemas.events.common import Severity
 from wasl_schemas.events.dispatch_requested_v1 import DispatchItem
 from wasl_schemas.events.dispatch_updated_v1 import DispatchChange, DispatchUpdatedV1
 from wasl_schemas.events.item_observed_v1 import ItemObservedV1
@@ -40,12 +39,16 @@ from wasl_schemas.lifecycle import (
     ReferralState,
     WatchState,
 )
-from wasl_schemas.taxonomy import FourEyes, Signal, signals_from_answers
+from wasl_schemas.rules import Dispatch
+from wasl_schemas.taxonomy import FourEyes, Signal
 
+from wasl_triage import campaigns
 from wasl_triage import metrics as measure
 from wasl_triage.auditing import audit
+from wasl_triage.campaigns import SKETCHES, Copies
 from wasl_triage.casework import CONTENT, ITEM, Hub, Requests, announce
-from wasl_triage.domain import clocks, hosting, signals
+from wasl_triage.deriving import Derived, Deriver
+from wasl_triage.domain import clocks, hosting
 from wasl_triage.domain.case import (
     CLOCK,
     MACHINE,
@@ -56,14 +59,19 @@ from wasl_triage.domain.case import (
     item_signals,
 )
 from wasl_triage.domain.decisions import route_for
-from wasl_triage.domain.itemkey import Item, ItemKeys, Refused, report_item
+from wasl_triage.domain.facts import Facts, domains, moment
+from wasl_triage.domain.itemkey import Item
 from wasl_triage.domain.severity import Scales
-from wasl_triage.repository import CASES, MESSAGES, REPORTS, Message, Report
+from wasl_triage.domain.signals import Circumstances, Sketch, reporter_words
+from wasl_triage.grouped import keep_together
+from wasl_triage.paging import Why, page
+from wasl_triage.repository import CASES, MESSAGES, PAST, REPORTS, Message, Past, Report
+from wasl_triage.rules.engine import Outcome as Ruling
+from wasl_triage.rules.engine import RuleSet
+from wasl_triage.rules.memory import forget, remember
 
 log = logging.getLogger(__name__)
 
-#: Items one report may be about; intake allows fewer.
-MAX_ITEMS = 50
 #: Facts that bring a case back to a person when a later report is the first to state them.
 GRAVE = frozenset(
     {Signal.IMMEDIATE_DANGER, Signal.SELF_HARM_IN_TEXT, Signal.MINOR_VICTIM, Signal.UNDER_13}
@@ -76,31 +84,28 @@ _FLAGS = {
 }
 _OPEN_STATES = tuple(s for s in CaseState if s not in CASE.settled and s is not CaseState.UNKNOWN)
 _PAGE = 200
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """What a report says once it is opened; ``items`` is never empty."""
-
-    items: tuple[tuple[str, Item], ...]
-    refused: tuple[str, ...]
-    facts: tuple[str, ...]
-    hint: str
-    personal: tuple[str, ...]
+#: Under which a prefetch leaves the candidates of a batch's sketches.
+_CANDIDATES = "campaigns.candidates"
+#: Cases of a campaign that are told when one more report joins it.
+_TOLD = 20
 
 
 class TriageHandlers:
-    def __init__(self, hub: Hub, pack: CountryPack, requests: Requests, *, pepper: bytes) -> None:
+    def __init__(
+        self,
+        hub: Hub,
+        pack: CountryPack,
+        requests: Requests,
+        deriver: Deriver,
+        rules: Callable[[], RuleSet],
+    ) -> None:
+        """``rules``: the set that is served now."""
         self._hub = hub
         self._pack = pack
         self._requests = requests
         self._scales = Scales(pack)
-        self._keys = ItemKeys(pack.platforms)
-        self._item_key = derive(pepper, "item")
-
-    def case_id(self, item: Item) -> str:
-        """Keyed, so that nobody who sees ids can test whether an address was reported."""
-        return hmac.digest(self._item_key, item.key.encode(), hashlib.sha256).hex()[:32]
+        self._deriver = deriver
+        self._rules = rules
 
     # -- reports arrive --------------------------------------------------------------------
 
@@ -112,6 +117,7 @@ class TriageHandlers:
         await uow.keys.load(ids)
         await uow.load(REPORTS, ids)
         wanted: list[str] = []
+        drawn: dict[str, Sketch] = {}
         for event in events:
             known = await uow.get(REPORTS, event.data.report_id)
             if known is None or known.awaited:
@@ -119,10 +125,14 @@ class TriageHandlers:
                 uow.memo[event.id] = reading
                 if reading is not None:
                     wanted += [case_id for case_id, _ in reading.items]
+                    if reading.sketch is not None:
+                        drawn[event.data.report_id] = reading.sketch
             else:
                 wanted += known.cases
         await uow.load(CASES, wanted)
         await uow.load(KEYS, [c for c in wanted if await uow.get(CASES, c) is None])
+        await uow.load(SKETCHES, drawn)
+        uow.memo[_CANDIDATES] = await campaigns.candidates(self._hub.store, drawn)
 
     async def on_report_submitted(
         self, event: Event[ReportSubmittedV1], uow: UnitOfWork
@@ -138,7 +148,7 @@ class TriageHandlers:
             await self._say_again(uow, known)
             return Outcome.STALE
         if event.id in uow.memo:
-            reading: Reading | None = uow.memo.pop(event.id)
+            reading: Derived | None = uow.memo.pop(event.id)
         else:
             reading = await self._read(data, uow)
         uow.put(REPORTS, _report(data, reading))
@@ -147,18 +157,134 @@ class TriageHandlers:
             return None
         for reason in reading.refused:
             measure.record_refused(self._hub.metrics, reason)
+        copies = await self._copies(uow, data, reading)
         for case_id, item in reading.items:
             case = await uow.get(CASES, case_id)
+            before = None if case is None else case.severity
+            again = case is not None and self._reopens(case, data, reading)
             if case is None:
-                case = await self._open(uow, case_id, item, data, reading)
-            else:
-                self._join(uow, case, data, reading)
+                case = await self._new(uow, case_id, item, data)
+            self._count_in(case, data, reading)
+            if copies is not None:
+                case.campaign = copies.campaign
             if known is not None:
                 case.raise_flag(Attention.REPORTER_MESSAGE)
-            self._act_automatically(uow, case, data, reading)
+            outcome = await self._apply_rules(uow, case, item, data, reading, copies)
+            if before is None:
+                self._opened(uow, case, data)
+            else:
+                self._joined(uow, case, data, before, again=again)
+            self._act_automatically(uow, case, data, reading, outcome)
             case.place(self._pack, uow.now())
+            if case.look_pending and case.severity is Severity.CRITICAL:
+                page(uow, case, Why.CRITICAL)
+            elif case.look_pending and outcome.page:
+                page(uow, case, Why.RULE)
             uow.put(CASES, case)
+            await self._tell_group(uow, case, joined=True)
         return None
+
+    async def _copies(
+        self, uow: UnitOfWork, data: ReportSubmittedV1, reading: Derived
+    ) -> Copies | None:
+        """Whether other reports say nearly the same; their cases learn of it."""
+        if reading.sketch is None:
+            return None
+        if _CANDIDATES not in uow.memo:
+            drawn = {data.report_id: reading.sketch}
+            uow.memo[_CANDIDATES] = await campaigns.candidates(self._hub.store, drawn)
+        await uow.load(SKETCHES, [data.report_id])
+        own = tuple(case_id for case_id, _ in reading.items)
+        known = uow.memo[_CANDIDATES]
+        copies = campaigns.place(uow, known, data.report_id, own, reading.sketch)
+        if copies is not None:
+            for case_id in copies.cases[:_TOLD]:
+                other = await uow.get(CASES, case_id)
+                if other is not None and other.campaign != copies.campaign:
+                    other.campaign = copies.campaign
+                    uow.put(CASES, other)
+        return copies
+
+    async def _apply_rules(  # noqa: PLR0917  what a report is
+        self,
+        uow: UnitOfWork,
+        case: Case,
+        item: Item,
+        data: ReportSubmittedV1,
+        reading: Derived,
+        copies: Copies | None,
+    ) -> Ruling:
+        """Ask the rules about the report and its case, do what they say, keep why."""
+        rules = self._rules()
+        facts = self._facts(case, item, data, reading, copies)
+        outcome = rules.evaluate(facts)
+        case.apply(outcome.because, outcome.severity, Severity(facts.severity))
+        case.flags = tuple(dict.fromkeys((*case.flags, *outcome.flags)))
+        case.classified = outcome.category or case.classified
+        case.ruled_hold |= outcome.hold
+        if outcome.suggested and case.suggested is None:
+            case.suggested, case.suggested_why = outcome.suggested[0], outcome.because
+        if outcome.queue is not None and case.routed_by in ("pack", *case.rules):
+            case.queue = outcome.queue
+            case.routed_by = outcome.queued_by or "pack"
+        case.weigh(self._pack, self._scales, uow.now())
+        await remember(
+            uow,
+            self._hub.metrics,
+            report_id=data.report_id,
+            case_id=case.id,
+            facts=facts,
+            outcome=outcome,
+            version=rules.version,
+        )
+        return outcome
+
+    def _facts(
+        self,
+        case: Case,
+        item: Item,
+        data: ReportSubmittedV1,
+        reading: Derived,
+        copies: Copies | None,
+    ) -> Facts:
+        host = hosting.host_of(item.location) or ""
+        present = case.signals(self._scales)
+        circumstances = Circumstances(
+            channel=data.channel.value,
+            flood=data.flood,
+            copy=copies is not None,
+            located=case.located,
+            length=reading.length,
+            consent=data.consent_partner,
+        )
+        when: dict[str, Any] = dict(moment(self._pack, data.received_at))
+        return Facts(
+            category=case.category or "",
+            categories=frozenset(case.reported),
+            severity=case.weight(self._scales).severity.value,
+            channel=data.channel.value,
+            language=data.language,
+            hint=reading.hint,
+            platform=case.platform,
+            kind=case.kind,
+            host=host,
+            domains=domains(host),
+            hosted=case.hosted or "",
+            hoster=case.hoster or "",
+            signals=frozenset(s.value for s in present),
+            personal=frozenset(reading.personal),
+            reports=max(1, case.reports - case.flood),
+            copies=copies.others if copies else 0,
+            flood=data.flood,
+            via=frozenset(data.via),
+            affected=data.affected.value if data.affected else "",
+            risk=frozenset(r.value for r in data.risk),
+            danger=Signal.IMMEDIATE_DANGER in present,
+            minor=Signal.MINOR_VICTIM in present or Signal.UNDER_13 in present,
+            quality=frozenset(reporter_words(circumstances)),
+            hash_banks=frozenset(reading.banks),
+            **when,
+        )
 
     async def _say_again(self, uow: UnitOfWork, report: Report) -> None:
         """A report comes again because intake never heard of a case: the broker lost the answer."""
@@ -168,7 +294,7 @@ class TriageHandlers:
                 announce(uow, case, CaseChange.REPORT_JOINED, report_id=report.id)
                 uow.put(CASES, case)
 
-    async def _read(self, data: ReportSubmittedV1, uow: UnitOfWork) -> Reading | None:
+    async def _read(self, data: ReportSubmittedV1, uow: UnitOfWork) -> Derived | None:
         """The report opened and understood; None when its key is destroyed."""
         try:
             text = await uow.keys.open(data.content, CONTENT)
@@ -178,44 +304,24 @@ class TriageHandlers:
             content = ReportContent.model_validate_json(text, extra="ignore")
         except ValidationError:
             raise Permanent("the sealed content is no report content", reason="content") from None
-        items: dict[str, Item] = {}
-        refused: list[str] = []
-        for location in content.locations:
-            try:
-                item = self._keys.item(location)
-            except Refused as why:
-                refused.append(why.reason)
-                continue
-            if len(items) < MAX_ITEMS:
-                items.setdefault(item.key, item)
-            elif item.key not in items:
-                refused.append("too_many")
-        if not items:
-            own = report_item(data.report_id)
-            items[own.key] = own
-        found = signals.personal_data(content.narrative)
-        facts = set(signals_from_answers(data.danger_now, data.under_18, data.under_13, data.risk))
-        if found:
-            facts.add(Signal.PERSONAL_DATA_IN_TEXT)
-        if signals.self_harm_cue(content.narrative):
-            facts.add(Signal.SELF_HARM_IN_TEXT)
-        return Reading(
-            items=tuple((self.case_id(item), item) for item in items.values()),
-            refused=tuple(refused),
-            facts=tuple(sorted(fact.value for fact in facts)),
-            hint=signals.language_hint(content.narrative).tag,
-            personal=signals.kinds(found),
-        )
+        return self._deriver.derive(data, content)
 
-    async def _open(
-        self, uow: UnitOfWork, case_id: str, item: Item, data: ReportSubmittedV1, reading: Reading
+    async def _new(
+        self, uow: UnitOfWork, case_id: str, item: Item, data: ReportSubmittedV1
     ) -> Case:
+        """A case of this item, with nothing counted in yet."""
         now = uow.now()
         key = await uow.get(KEYS, case_id)
+        past: Past | None = None
         if key is None:
             uow.keys.create(case_id)
         elif key.wrapped is None:
-            raise Permanent("the case of this item was erased", reason="case_erased")
+            # Erased when its time was over, a case may be opened anew; erased on purpose, never.
+            past = await uow.get(PAST, case_id)
+            if past is None:
+                raise Permanent("the case of this item was erased", reason="case_erased")
+            uow.keys.create(case_id)
+        where = self._deriver.hosted(item)
         what = DispatchItem(location=item.location, platform=item.platform, kind=item.kind)
         case = Case(
             id=case_id,
@@ -229,39 +335,35 @@ class TriageHandlers:
             located=item.kind != "report",
             has_url="://" in item.location,
             needs_expansion=item.needs_expansion,
-            hosted=self._hosted(item),
+            hosted=where.country if where else None,
+            hoster=where.holder if where else None,
         )
-        self._count_in(case, data, reading)
-        case.weigh(self._pack, self._scales, now)
-        case.first_look_due = clocks.first_look_due(self._pack, case.severity, now)
-        case.version = 1
+        if past is not None:  # others still know its numbers, and the ids of its requests
+            case.version, case.round = past.version, past.round + 1
+            case.audit_seq, case.audit_hash = past.audit_seq, past.audit_hash
+            case.audit_at = past.audit_at
+        return case
+
+    def _opened(self, uow: UnitOfWork, case: Case, data: ReportSubmittedV1) -> None:
+        case.first_look_due = clocks.first_look_due(self._pack, case.severity, case.opened_at)
+        case.version += 1
         uow.emit(
             topics.CASE_OPENED_V1,
             CaseOpenedV1(
-                case_id=case_id,
-                version=1,
+                case_id=case.id,
+                version=case.version,
                 report_id=data.report_id,
                 category=case.category,
                 severity=case.severity,
-                platform=item.platform,
-                item_kind=item.kind,
-                opened_at=now,
+                platform=case.platform,
+                item_kind=case.kind,
+                opened_at=case.opened_at,
                 first_look_due=case.first_look_due,
             ),
         )
         measure.record_report(self._hub.metrics, "opened")
-        return case
 
-    def _hosted(self, item: Item) -> str | None:
-        service = item.platform in self._pack.services
-        plain = not service or item.platform == self._pack.platforms.fallback
-        return hosting.country_of(
-            item.location,
-            self._pack.hosting.countries,
-            name_tells=plain and not item.needs_expansion,
-        )
-
-    def _count_in(self, case: Case, data: ReportSubmittedV1, reading: Reading) -> None:
+    def _count_in(self, case: Case, data: ReportSubmittedV1, reading: Derived) -> None:
         case.join(
             data.report_id,
             data.category if data.category in self._pack.categories else None,
@@ -271,12 +373,25 @@ class TriageHandlers:
             via=data.via,
             flood=data.flood,
         )
+        for bank in reading.banks:
+            case.banks[bank] = case.banks.get(bank, 0) + 1
+        guess = reading.suggestion
+        if guess.category in self._pack.categories:
+            case.suggested, case.suggested_why = guess.category, guess.because
+        for match in reading.matches:
+            case.suggested, case.suggested_why = match.category, (f"hash_bank {match.bank}",)
 
-    def _join(self, uow: UnitOfWork, case: Case, data: ReportSubmittedV1, reading: Reading) -> None:
-        now, before = uow.now(), case.severity
-        again = self._reopens(case, data, reading)
-        self._count_in(case, data, reading)
-        case.weigh(self._pack, self._scales, now)
+    def _joined(
+        self,
+        uow: UnitOfWork,
+        case: Case,
+        data: ReportSubmittedV1,
+        before: Severity,
+        *,
+        again: bool,
+    ) -> None:
+        """``again``: the report puts a settled case before a person once more."""
+        now = uow.now()
         if case.severity.rank > before.rank and not case.look_pending and not again:
             case.raise_flag(Attention.GRAVER)
         announce(uow, case, CaseChange.REPORT_JOINED, report_id=data.report_id)
@@ -286,7 +401,7 @@ class TriageHandlers:
             announce(uow, case, CaseChange.REOPENED)
         measure.record_report(self._hub.metrics, "reappeared" if again else "joined")
 
-    def _reopens(self, case: Case, data: ReportSubmittedV1, reading: Reading) -> bool:
+    def _reopens(self, case: Case, data: ReportSubmittedV1, reading: Derived) -> bool:
         """Whether one more report puts a settled case before a person again.
 
         Not when the report is older than the end of the case; and a case closed on its merits is
@@ -309,7 +424,12 @@ class TriageHandlers:
         return self._scales.of(category, facts).severity.rank > case.severity.rank
 
     def _act_automatically(
-        self, uow: UnitOfWork, case: Case, data: ReportSubmittedV1, reading: Reading
+        self,
+        uow: UnitOfWork,
+        case: Case,
+        data: ReportSubmittedV1,
+        reading: Derived,
+        outcome: Ruling,
     ) -> None:
         """What the country pack lets leave before a person has looked: only from a case nobody has
         touched, only with the reporter's agreement, only once per partner and round.
@@ -319,12 +439,13 @@ class TriageHandlers:
         present = {Signal(f) for f in reading.facts} | item_signals(
             has_url=case.has_url, needs_expansion=case.needs_expansion
         )
-        rules = self._pack.automatic(data.category, data.channel, present)
+        named = [(r.id, r) for r in self._pack.automatic(data.category, data.channel, present)]
+        rules: list[tuple[str, AutomaticRule | Dispatch]] = [*named, *outcome.dispatches]
         if not rules:
             return
         now = uow.now()
         second_due = clocks.confirm_due(self._pack, now)
-        for rule in rules:
+        for rule_id, rule in rules:
             partner = self._pack.partner(rule.partner)
             route = route_for(
                 self._pack,
@@ -358,11 +479,11 @@ class TriageHandlers:
                     ground=rule.ground,
                     partners=(partner.id,),
                     scope=route.scope,
-                    rule=rule.id,
+                    rule=rule_id,
                     second_due=None if confirm is FourEyes.NONE else second_due,
                 )
             )
-            audit(uow, case, MACHINE, "act_automatically", rule.id)
+            audit(uow, case, MACHINE, "act_automatically", rule_id)
             announce(uow, case, CaseChange.DECIDED, ground=rule.ground)
             self._requests.dispatch(
                 uow,
@@ -401,6 +522,9 @@ class TriageHandlers:
             if case is not None:
                 self._leave(uow, case, report)
                 uow.put(CASES, case)
+                await self._tell_group(uow, case)
+        await campaigns.forget(uow, report.id)
+        await forget(uow, report.id, report.cases)
         gone = replace(
             report, cases=(), content=None, awaited=False, withdrawn_at=data.withdrawn_at
         )
@@ -418,6 +542,10 @@ class TriageHandlers:
             via=report.via,
             flood=report.flood,
         )
+        for bank in report.banks:
+            case.banks[bank] -= 1
+            if not case.banks[bank]:
+                del case.banks[bank]
         case.weigh(self._pack, self._scales, now)
         announce(uow, case, CaseChange.REPORT_LEFT, report_id=report.id)
         untouched = not case.dispatches and not case.referrals
@@ -456,6 +584,7 @@ class TriageHandlers:
                 case.raise_flag(Attention.REPORTER_MESSAGE)
                 case.place(self._pack, uow.now())
                 uow.put(CASES, case)
+                await self._tell_group(uow, case)
         return None
 
     async def _prefetch_of_reports(self, ids: Sequence[str], uow: UnitOfWork) -> None:
@@ -513,6 +642,7 @@ class TriageHandlers:
         self._requests.plan(case, uow.now())
         case.place(self._pack, uow.now())
         uow.put(CASES, case)
+        await self._tell_group(uow, case)
         return None
 
     async def on_item_observed(
@@ -524,7 +654,7 @@ class TriageHandlers:
         if data.version <= case.seen_version:
             measure.record_stale(self._hub.metrics, "observation")
             return Outcome.STALE
-        case.seen, case.seen_version = data.state, data.version
+        case.seen, case.seen_version, case.seen_at = data.state, data.version, data.changed_at
         now = uow.now()
         if data.state is WatchState.REAPPEARED:
             if case.state in (CaseState.RESOLVED, CaseState.UNRESOLVED):
@@ -537,6 +667,7 @@ class TriageHandlers:
             case.raise_flag(Attention.ONLINE_AFTER_REMOVAL)
         case.place(self._pack, now)
         uow.put(CASES, case)
+        await self._tell_group(uow, case)
         return None
 
     async def on_referral_updated(
@@ -557,7 +688,13 @@ class TriageHandlers:
         self._requests.plan(case, uow.now())
         case.place(self._pack, uow.now())
         uow.put(CASES, case)
+        await self._tell_group(uow, case)
         return None
+
+    async def _tell_group(self, uow: UnitOfWork, case: Case, *, joined: bool = False) -> None:
+        """More of the same about what was settled on its merits is no news for its group either."""
+        news = bool(case.attention) or (joined and case.state not in CASE.settled)
+        await keep_together(uow, self._pack, case, news=news)
 
     @staticmethod
     async def _case(uow: UnitOfWork, case_id: str) -> Case:
@@ -604,6 +741,8 @@ class TriageHandlers:
     async def _miss_first_look(self, uow: UnitOfWork, case: Case) -> None:
         case.overdue = True
         audit(uow, case, CLOCK, "first_look_missed", case.severity.value)
+        if self._pack.clock(case.severity).round_the_clock:
+            page(uow, case, Why.MISSED)
         measure.record_missed(self._hub.metrics, "first_look", case.severity)
         log.warning(
             "a case was not looked at in time",
@@ -644,7 +783,7 @@ class TriageHandlers:
             metrics.set("wasl_triage_queue_cases", waiting, rank=str(rank))
 
 
-def _report(data: ReportSubmittedV1, reading: Reading | None) -> Report:
+def _report(data: ReportSubmittedV1, reading: Derived | None) -> Report:
     """The row of a report; without cases and content when it could not be opened any more."""
     return Report(
         id=data.report_id,
@@ -662,6 +801,10 @@ def _report(data: ReportSubmittedV1, reading: Reading | None) -> Report:
         refused=reading.refused if reading else (),
         via=data.via,
         flood=data.flood,
+        affected=data.affected.value if data.affected else None,
+        risk=tuple(r.value for r in data.risk),
+        banks=reading.banks if reading else (),
+        signals_version=reading.version if reading else 0,
     )
 
 

@@ -14,14 +14,16 @@ from pydantic import TypeAdapter
 from pydantic.json_schema import models_json_schema
 from starlette.middleware.base import RequestResponseEndpoint
 from wasl_chassis.clock import Clock
+from wasl_chassis.headers import Addresses, Headers, Kind, kind_of
 from wasl_chassis.metrics import Metrics
 from wasl_chassis.web import FieldError, Problem, add_problem_handlers, read_body, validate
 from wasl_schemas.base import Model
 from wasl_schemas.country_pack import CountryPack
 from wasl_schemas.lifecycle import IllegalTransition
 
+from wasl_triage import api_cases, api_protection, api_quality, views
 from wasl_triage import metrics as measure
-from wasl_triage import views
+from wasl_triage.api_cases import Door
 from wasl_triage.desk import (
     Amendment,
     AssessmentRequest,
@@ -32,9 +34,10 @@ from wasl_triage.desk import (
     NoSuchCase,
     NotLawful,
     Refused,
+    need,
 )
 from wasl_triage.domain.decisions import Missing, Proposal, Words
-from wasl_triage.domain.people import Person
+from wasl_triage.domain.people import Permission, Person
 from wasl_triage.settings import Staff
 
 BODY_LIMIT = 65_536
@@ -67,6 +70,9 @@ _BODIES: tuple[type[Model], ...] = (
     Confirmation,
     Amendment,
     MessageRequest,
+    *api_cases.BODIES,
+    *api_protection.BODIES,
+    *api_quality.BODIES,
 )
 _REFS = "#/components/schemas/{model}"
 
@@ -95,9 +101,21 @@ def _case_id(case_id: str) -> str:
 
 
 def create_app(
-    desk: Desk, pack: CountryPack, staff: Staff, metrics: Metrics, clock: Clock
+    desk: Desk,
+    pack: CountryPack,
+    staff: Staff,
+    metrics: Metrics,
+    clock: Clock,
+    *,
+    api: Sequence[Callable[[FastAPI, Door], None]] = (),
+    rooms: Sequence[Callable[[FastAPI], None]] = (),
+    public: str = "",
 ) -> FastAPI:
-    """The application; it needs no start-up of its own."""
+    """The application; it needs no start-up of its own.
+
+    ``api``: further routes for people with a token; ``rooms``: what else is opened in it, pages
+    included. ``public``: the address people know it by.
+    """
     app = FastAPI(
         title="Wasl triage",
         version="1",
@@ -105,6 +123,7 @@ def create_app(
         redoc_url=None,
         openapi_url="/api/v1/openapi.json",
     )
+    headers = Headers(Addresses(public=public))
     add_problem_handlers(app)
     _add_refusals(app)
     _describe(app)
@@ -112,8 +131,9 @@ def create_app(
     @app.middleware("http")
     async def private(request: Request, call_next: RequestResponseEndpoint) -> Response:
         response = await call_next(request)
-        response.headers["cache-control"] = "no-store"
-        response.headers["x-content-type-options"] = "nosniff"
+        kind = kind_of(request.url.path, request.method, response.status_code)
+        for name, value in headers.of(Kind.ANSWER if kind is Kind.PAGE else kind):
+            response.headers[name.decode()] = value.decode()
         return response
 
     def who(request: Request) -> Person:
@@ -152,6 +172,12 @@ def create_app(
     async def queue(person: Who, limit: Annotated[int, Query(ge=1, le=100)] = 25) -> views.Queue:
         """What waits: child safety first, then other critical cases, then by due time."""
         return views.Queue(cases=[views.line(c) for c in await desk.queue(person, limit)])
+
+    @app.get("/api/v1/categories/{category}/questions")
+    async def asked(person: Who, category: str) -> views.Questions:
+        """What an assessment of this category answers; nothing for a category there is not."""
+        need(person, Permission.QUEUE)
+        return views.questions(pack, category)
 
     @app.get("/api/v1/cases/{case_id}")
     async def read(person: Who, case_id: CaseId, unredacted: bool = False) -> views.CaseSheet:
@@ -238,6 +264,11 @@ def create_app(
         """Look at a settled case again."""
         return views.line(await desk.reopen(person, case_id, body.reason))
 
+    door = Door(who, _case_id, reader, _takes)
+    for add_routes in api:
+        add_routes(app, door)
+    for open_room in rooms:
+        open_room(app)
     return app
 
 

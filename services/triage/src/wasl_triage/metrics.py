@@ -5,6 +5,7 @@ from wasl_chassis.metrics import Metric, Metrics
 from wasl_schemas.events.common import Severity
 
 from wasl_triage.domain.case import Action
+from wasl_triage.rules.memory import METRICS as RULES
 
 _JOINS = ("opened", "joined", "reappeared", "withdrawn_before", "erased", "repeated")
 
@@ -58,6 +59,54 @@ METRICS = (
         ("kind",),
         initial=({"kind": "dispatch"}, {"kind": "referral"}),
     ),
+    Metric("counter", "wasl_triage_audit_seals_total", "Days of the audit trail that were sealed."),
+    Metric(
+        "gauge",
+        "wasl_triage_audit_unsealed_days",
+        "Days since the oldest day of the audit trail that has no seal; 1 is normal.",
+    ),
+    Metric(
+        "counter",
+        "wasl_triage_retention_erased_total",
+        "What retention erased: contacts, texts and records of reports, and cases.",
+        ("data",),
+        initial=tuple({"data": d} for d in ("contact", "text", "record", "case", "audit")),
+    ),
+    Metric(
+        "gauge",
+        "wasl_triage_retention_due",
+        "Cases retention will look at now: more than a few for long means that it is off or stuck.",
+    ),
+    Metric("gauge", "wasl_triage_holds", "Legal holds that stand.", ("state",)),
+    Metric(
+        "gauge",
+        "wasl_triage_subject_requests",
+        "Requests of data subjects that are not answered.",
+        ("state",),
+    ),
+    Metric(
+        "counter",
+        "wasl_triage_sign_ins_total",
+        "Tries to sign in, by what was tried. 'busy' were not looked at; 'denied' were wrong, or of"
+        " a name that waits after failures.",
+        ("how", "result"),
+        initial=tuple(
+            {"how": h, "result": r}
+            for h in ("password", "invitation", "second", "step_up", "provider")
+            for r in ("in", "denied", "busy")
+        ),
+    ),
+    Metric(
+        "counter",
+        "wasl_triage_pages_total",
+        "Attempts to wake somebody for a case, by why and by what became of them.",
+        ("why", "result"),
+        initial=tuple(
+            {"why": w, "result": r}
+            for w in ("critical", "missed", "rule")
+            for r in ("taken", "failed", "given_up", "no_address")
+        ),
+    ),
     Metric(
         "counter",
         "wasl_triage_staff_requests_refused_total",
@@ -65,7 +114,17 @@ METRICS = (
         ("reason",),
         initial=tuple({"reason": r} for r in ("no_token", "unknown_token", "role", "law")),
     ),
+    *RULES,
 )
+
+
+def record_sealed(metrics: Metrics) -> None:
+    metrics.inc("wasl_triage_audit_seals_total")
+
+
+def record_erased(metrics: Metrics, data: str, count: int) -> None:
+    if count:
+        metrics.inc("wasl_triage_retention_erased_total", count, data=data)
 
 
 def record_report(metrics: Metrics, result: str) -> None:
@@ -95,3 +154,11 @@ def record_stale(metrics: Metrics, kind: str) -> None:
 
 def record_staff_refused(metrics: Metrics, reason: str) -> None:
     metrics.inc("wasl_triage_staff_requests_refused_total", reason=reason)
+
+
+def record_sign_in(metrics: Metrics, how: str, result: str) -> None:
+    metrics.inc("wasl_triage_sign_ins_total", how=how, result=result)
+
+
+def record_page(metrics: Metrics, why: str, result: str) -> None:
+    metrics.inc("wasl_triage_pages_total", why=why, result=result)

@@ -11,11 +11,22 @@ from datetime import datetime
 from typing import Any
 
 from wasl_chassis.store import Collection, Doc, Index
+from wasl_schemas.base import Model
 from wasl_schemas.events.common import Ground, GroundKind, Severity
 from wasl_schemas.lifecycle import CaseState, DispatchState, ReferralState, WatchState
 from wasl_schemas.taxonomy import FourEyes
 
-from wasl_triage.domain.case import Action, Assessment, Case, DecisionRow, DispatchRow, ReferralRow
+from wasl_triage.domain.case import (
+    Action,
+    Assessment,
+    Case,
+    DecisionRow,
+    DispatchRow,
+    Follower,
+    Judgement,
+    Measure,
+    ReferralRow,
+)
 
 # Encoders are written by hand: a case is written with every report, and a generic dump costs many
 # times as much. Maps whose keys come from outside become pairs: MongoDB reads dots in names.
@@ -27,6 +38,10 @@ def _ground(ground: Ground | None) -> list[str] | None:
 
 def _to_ground(doc: list[str]) -> Ground:
     return Ground.model_construct(kind=GroundKind(doc[0]), ref=doc[1])
+
+
+def _pairs(answers: dict[str, str]) -> list[list[str]]:
+    return [[k, v] for k, v in answers.items()]
 
 
 def _decision(d: DecisionRow) -> Doc:
@@ -51,6 +66,9 @@ def _decision(d: DecisionRow) -> Doc:
         "second": d.second,
         "second_at": d.second_at,
         "confirmed": d.confirmed,
+        "reversed_by": d.reversed_by,
+        "law_version": d.law_version,
+        "judgements": [[j.by, j.at, j.category, _pairs(j.answers)] for j in d.judgements],
     }
 
 
@@ -63,6 +81,10 @@ def _to_decision(doc: Doc) -> DecisionRow:
             "ground": _to_ground(doc["ground"]) if doc["ground"] else None,
             "partners": tuple(doc["partners"]),
             "authorities": tuple(doc["authorities"]),
+            "judgements": tuple(
+                Judgement(by, at, category, dict(answers))
+                for by, at, category, answers in doc.get("judgements", ())
+            ),
         }
     )
 
@@ -88,6 +110,7 @@ def _dispatch(r: DispatchRow) -> Doc:
         "notes": list(r.notes),
         "reminders": r.reminders,
         "via": list(r.via),
+        "measure": r.measure.value if r.measure else None,
         "state": r.state.value,
         "version": r.version,
         "changed_at": r.changed_at,
@@ -101,6 +124,7 @@ def _to_dispatch(doc: Doc) -> DispatchRow:
             "severity": Severity(doc["severity"]),
             "ground": _to_ground(doc["ground"]),
             "via": tuple(doc.get("via", ())),
+            "measure": Measure(doc["measure"]) if doc.get("measure") else None,
             "notes": tuple(doc.get("notes", ())),
             "state": DispatchState(doc["state"]),
         }
@@ -145,7 +169,7 @@ def _assessment(a: Assessment | None) -> Doc | None:
         "by": a.by,
         "at": a.at,
         "note": a.note,
-        "answers": [[k, v] for k, v in a.answers.items()],
+        "answers": _pairs(a.answers),
         "over": list(a.over),
     }
 
@@ -205,6 +229,7 @@ def _encode_case(c: Case) -> Doc:
         "claimed_until": c.claimed_until,
         "seen": c.seen.value if c.seen else None,
         "seen_version": c.seen_version,
+        "seen_at": c.seen_at,
         "attention": list(c.attention),
         "queued": c.queued,
         "rank": c.rank,
@@ -214,6 +239,10 @@ def _encode_case(c: Case) -> Doc:
         "queue": c.queue,
         "routed_by": c.routed_by,
         "restricted": c.restricted,
+        "ruled": c.ruled.value if c.ruled else None,
+        "eased": c.eased.value if c.eased else None,
+        "classified": c.classified,
+        "ruled_hold": c.ruled_hold,
         "flags": list(c.flags),
         "rules": list(c.rules),
         "banks": [[k, v] for k, v in c.banks.items()],
@@ -226,9 +255,16 @@ def _encode_case(c: Case) -> Doc:
         "next_at": c.next_at,
         "skipped": list(c.skipped),
         "lead": c.lead,
+        "followers": {k: [f.rank, f.due, f.restricted] for k, f in c.followers.items()},
+        "group_restricted": c.group_restricted,
+        "restricted_since": c.restricted_since,
+        "splits": c.splits,
+        "paged": list(c.paged),
         "held": c.held,
+        "erase_at": c.erase_at,
         "audit_seq": c.audit_seq,
         "audit_hash": c.audit_hash,
+        "audit_at": c.audit_at,
     }
 
 
@@ -275,6 +311,7 @@ def _decode_case(d: Doc) -> Case:
         claimed_until=d["claimed_until"],
         seen=WatchState(d["seen"]) if d.get("seen") else None,
         seen_version=d.get("seen_version", 0),
+        seen_at=d.get("seen_at"),
         attention=tuple(d["attention"]),
         queued=d["queued"],
         rank=d["rank"],
@@ -285,6 +322,10 @@ def _decode_case(d: Doc) -> Case:
         routed_by=d.get("routed_by", "pack"),
         # A document of before there was a clearance is for cleared people until it is placed.
         restricted=d.get("restricted", True),
+        ruled=Severity(d["ruled"]) if d.get("ruled") else None,
+        eased=Severity(d["eased"]) if d.get("eased") else None,
+        classified=d.get("classified"),
+        ruled_hold=d.get("ruled_hold", False),
         flags=tuple(d.get("flags", ())),
         rules=tuple(d.get("rules", ())),
         banks={k: v for k, v in d.get("banks", ())},  # noqa: C416
@@ -297,9 +338,16 @@ def _decode_case(d: Doc) -> Case:
         next_at=d.get("next_at"),
         skipped=tuple(d.get("skipped", ())),
         lead=d.get("lead"),
+        followers={k: Follower(*f) for k, f in d.get("followers", {}).items()},
+        group_restricted=d.get("group_restricted", False),
+        restricted_since=d.get("restricted_since"),
+        splits=d.get("splits", 0),
+        paged=tuple(d.get("paged", ())),
         held=d.get("held", False),
+        erase_at=d.get("erase_at"),
         audit_seq=d["audit_seq"],
         audit_hash=d["audit_hash"],
+        audit_at=d.get("audit_at"),
     )
 
 
@@ -314,8 +362,18 @@ CASES: Collection[Case] = Collection(
         Index((("queued", 1), ("rank", 1), ("queue_due", 1))),
         Index((("look_pending", 1), ("overdue", 1), ("first_look_due", 1))),
         Index((("state", 1), ("opened_at", 1))),
+        Index((("opened_at", 1),)),
+        Index((("category", 1), ("opened_at", 1))),
+        Index((("queue", 1), ("opened_at", 1))),
+        Index((("platform", 1), ("opened_at", 1))),
+        Index((("severity", 1), ("opened_at", 1))),
+        Index((("campaign", 1), ("opened_at", 1))),
+        Index((("queued", 1), ("queue", 1), ("rank", 1), ("queue_due", 1))),
         Index((("confirm_due", 1),)),
         Index((("resend_at", 1),)),
+        Index((("next_at", 1),)),
+        Index((("campaign", 1), ("state", 1))),
+        Index((("erase_at", 1),)),
     ),
 )
 
@@ -347,6 +405,16 @@ class Report:
     via: tuple[str, ...] = ()
     #: It speaks for no crowd; see the event.
     flood: bool = False
+    #: What retention has erased of it: contact, text.
+    erased: tuple[str, ...] = ()
+    redacted_at: datetime | None = None
+    #: Whom it happens to, and questions of the risk screen answered yes, as the reporter said.
+    affected: str | None = None
+    risk: tuple[str, ...] = ()
+    #: Banks of known hashes in which a fingerprint was found.
+    banks: tuple[str, ...] = ()
+    #: Of the code that derived the signals; 0: before they had one.
+    signals_version: int = 0
 
 
 def _encode_report(r: Report) -> Doc:
@@ -367,6 +435,12 @@ def _encode_report(r: Report) -> Doc:
         "awaited": r.awaited,
         "via": list(r.via),
         "flood": r.flood,
+        "erased": list(r.erased),
+        "redacted_at": r.redacted_at,
+        "affected": r.affected,
+        "risk": list(r.risk),
+        "banks": list(r.banks),
+        "signals_version": r.signals_version,
     }
 
 
@@ -389,6 +463,12 @@ def _decode_report(d: Doc) -> Report:
         d["awaited"],
         tuple(d.get("via", ())),
         d.get("flood", False),
+        tuple(d.get("erased", ())),
+        d.get("redacted_at"),
+        d.get("affected"),
+        tuple(d.get("risk", ())),
+        tuple(d.get("banks", ())),
+        d.get("signals_version", 0),
     )
 
 
@@ -397,7 +477,7 @@ REPORTS: Collection[Report] = Collection(
     lambda r: r.id,
     _encode_report,
     _decode_report,
-    indexes=(Index((("cases", 1), ("received_at", -1))),),
+    indexes=(Index((("cases", 1), ("received_at", -1))), Index((("received_at", 1),))),
 )
 
 
@@ -434,4 +514,31 @@ MESSAGES: Collection[Message] = Collection(
 )
 
 
-ALL: tuple[Collection[Any], ...] = (CASES, REPORTS, MESSAGES)
+class Past(Model):
+    """What is left of a case whose time was over: where its numbers go on if the item is reported
+    again, so that no request of the new case has the id of an old one.
+    """
+
+    case_id: str
+    version: int
+    round: int
+    audit_seq: int
+    audit_hash: str
+    audit_at: datetime | None
+    erased_at: datetime
+
+
+class PastFigure(Model):
+    """How many cases of a kind were erased, and their reports. ``kind``: month of opening,
+    category, severity, state and platform, joined by ``|``.
+    """
+
+    kind: str
+    cases: int = 0
+    reports: int = 0
+
+
+PAST: Collection[Past] = Collection.of("past_cases", Past, "case_id")
+PAST_FIGURES: Collection[PastFigure] = Collection.of("past_figures", PastFigure, "kind")
+
+ALL: tuple[Collection[Any], ...] = (CASES, REPORTS, MESSAGES, PAST, PAST_FIGURES)

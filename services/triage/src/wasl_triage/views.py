@@ -11,9 +11,10 @@ from wasl_schemas.lifecycle import CASE, CaseState, DispatchState, ReferralState
 from wasl_schemas.taxonomy import FourEyes, Safeguard, Signal
 
 from wasl_triage.auditing import AuditRow
-from wasl_triage.desk import Sheet
-from wasl_triage.domain.case import Action, Case
-from wasl_triage.domain.decisions import route_for
+from wasl_triage.domain.case import MEASURES, Action, Case, Measure
+from wasl_triage.domain.decisions import Proposal, route_for
+from wasl_triage.domain.severity import SPEECH
+from wasl_triage.sheets import Sheet
 
 
 class CaseLine(Model):
@@ -86,8 +87,36 @@ class MessageView(Model):
     text: str | None
 
 
+class QuestionView(Model):
+    """One question of the assessment: yes, no or unsure. ``needed``: the answer without which
+    nothing leaves the hub; ``sets``: the signal a yes confirms and a no dismisses; ``laws``: those
+    that may be cited only after a yes.
+    """
+
+    question: str
+    text: dict[str, str | None]
+    help: dict[str, str | None]
+    needed: str | None
+    sets: Signal | None
+    laws: list[str]
+
+
+class Questions(Model):
+    questions: list[QuestionView]
+
+
+class JudgementView(Model):
+    """What a second person called it before they knew what the first one had said."""
+
+    by: str
+    at: datetime
+    category: str
+    answers: dict[str, str]
+
+
 class AssessmentView(Model):
     category: str
+    answers: dict[str, str]
     confirmed: list[str]
     dismissed: list[str]
     by: str
@@ -111,10 +140,15 @@ class DecisionView(Model):
     advice: str | None
     close_reason: str | None
     reason: str | None
+    #: The country pack, and the date its law was read, at the last signature.
+    law_version: str
+    #: All that was proposed; None: nothing was, or it is hidden until the reader has judged.
+    proposal: Proposal | None
     waits_for_second_look: bool
     second_look_due: datetime | None
     second: str | None
     confirmed: bool | None
+    judgements: list[JudgementView]
 
 
 class DispatchView(Model):
@@ -128,6 +162,7 @@ class DispatchView(Model):
     reminders: int
     revision: int
     withdrawn: str | None
+    measure: Measure | None
 
 
 class ReferralView(Model):
@@ -150,12 +185,25 @@ class Options(Model):
     authorities: dict[str, str] = Field(default_factory=dict)
     scope: str | None = None
     advice: list[str] = Field(default_factory=list)
+    questions: list[QuestionView] = Field(default_factory=list)
+    #: The mildest first.
+    measures: list[Measure] = Field(default_factory=list)
+    #: The six-part test of incitement belongs to every request.
+    rabat: bool = False
+    #: The second person judges before they know what the first one said.
+    blind: bool = False
 
 
 class CaseSheet(Model):
     """A case, opened. Texts of reporters are untrusted: show them as plain text."""
 
     case: CaseLine
+    #: Categories as reporters chose them, each with how many did.
+    reported: dict[str, int]
+    #: What the first person said is hidden until the reader has judged.
+    blinded: bool
+    #: Nobody views this a second time: no texts are shown.
+    closed: bool
     signals: list[Signal]
     legal_review: bool
     close_reason: str | None
@@ -229,6 +277,31 @@ def options(pack: CountryPack, case: Case, now: datetime) -> Options:
         authorities={a.id: when.value for a, when in route.authorities} if route else {},
         scope=route.scope if route else None,
         advice=[card.id for card in pack.advice_for(category.id)],
+        questions=questions(pack, category.id).questions,
+        measures=[
+            m
+            for m in MEASURES
+            if m is not Measure.ACCOUNT_ACTION or category.expression_safeguard not in SPEECH
+        ],
+        rabat=category.id in pack.desk.rabat,
+        blind=category.id in pack.desk.blind,
+    )
+
+
+def questions(pack: CountryPack, category: str) -> Questions:
+    laws = [x for x in pack.laws.values() if x.in_force and category in x.categories]
+    return Questions(
+        questions=[
+            QuestionView(
+                question=q.id,
+                text=q.text,
+                help=q.help,
+                needed=q.needed,
+                sets=q.sets,
+                laws=[x.id for x in laws if q.id in x.elements],
+            )
+            for q in pack.desk.questions_for(category)
+        ]
     )
 
 
@@ -237,6 +310,9 @@ def sheet(pack: CountryPack, opened: Sheet, now: datetime) -> CaseSheet:
     waiting = {d.id for d in case.pending()}
     return CaseSheet(
         case=line(case),
+        reported=dict(case.reported),
+        blinded=opened.blinded,
+        closed=opened.closed,
         signals=sorted(opened.signals),
         legal_review=case.legal_review,
         close_reason=case.close_reason,
@@ -252,6 +328,7 @@ def sheet(pack: CountryPack, opened: Sheet, now: datetime) -> CaseSheet:
         seen=case.seen,
         assessment=AssessmentView(
             category=said.category,
+            answers=dict(said.answers),
             confirmed=list(said.confirmed),
             dismissed=list(said.dismissed),
             by=said.by,
@@ -277,10 +354,16 @@ def sheet(pack: CountryPack, opened: Sheet, now: datetime) -> CaseSheet:
                 advice=d.advice,
                 close_reason=d.close_reason,
                 reason=opened.notes.get(d.id),
+                law_version=d.law_version,
+                proposal=opened.proposals.get(d.id),
                 waits_for_second_look=d.id in waiting,
                 second_look_due=d.second_due,
                 second=d.second,
                 confirmed=d.confirmed,
+                judgements=[
+                    JudgementView(by=j.by, at=j.at, category=j.category, answers=dict(j.answers))
+                    for j in d.judgements
+                ],
             )
             for d in case.decisions
         ],
@@ -296,6 +379,7 @@ def sheet(pack: CountryPack, opened: Sheet, now: datetime) -> CaseSheet:
                 reminders=row.reminders,
                 revision=row.revision,
                 withdrawn=row.withdrawn,
+                measure=row.measure,
             )
             for key, row in case.dispatches.items()
         ],

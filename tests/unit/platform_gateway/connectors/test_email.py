@@ -147,6 +147,24 @@ async def test_each_language(server, language):
     assert server.raw[0].isascii()
 
 
+@pytest.mark.parametrize("language", TEXTS)
+@pytest.mark.parametrize("measure", ["label", "age_restrict", "geo_restrict", "account_action"])
+async def test_a_milder_measure_is_all_that_is_asked(server, language, measure):
+    desk = {"address": "abuse@acme.example", "language": language}
+    async with opened(config(server, partners={"acme": desk})) as connector:
+        await connector.submit(submission(measure=measure))
+    text, words = text_of(server.mails[0]), TEXTS[language].values
+    assert words[f"asked_{measure}"] in text
+    assert words["asked_country"] not in text
+
+
+@pytest.mark.parametrize("measure", ["remove", None, "something_newer"])
+async def test_removal_and_unknown_measures_are_asked_as_before(server, measure):
+    async with opened(config(server)) as connector:
+        await connector.submit(submission(measure=measure))
+    assert TEXTS["en"].values["asked_country"] in text_of(server.mails[0])
+
+
 async def test_the_same_key_is_the_same_message_id(server):
     async with opened(config(server)) as connector:
         first, again = [await connector.submit(submission()) for _ in range(2)]

@@ -81,6 +81,9 @@ def _matches(doc: Doc, where: Mapping[str, Any]) -> bool:
         if isinstance(value, list | tuple) and not isinstance(condition, Mapping | list | tuple):
             if condition not in value:
                 return False
+        elif isinstance(value, list) and isinstance(condition, Mapping) and "$in" in condition:
+            if not any(_holds(one, condition) for one in value):
+                return False
         elif not _holds(value, condition):
             return False
     return True

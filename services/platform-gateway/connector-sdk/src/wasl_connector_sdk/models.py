@@ -61,7 +61,9 @@ class Submission(_Model):
     ``scope``: ISO 3166-1 alpha-2 code of the country removal is asked for, or ``global``.
     ``location``: a canonical URL, or the handle, number or invite link where there is no URL.
     ``revision``: 0, then one more for each correction. ``via``: hubs the report came through,
-    oldest first.
+    oldest first. ``measure``: what is asked for, the least that is enough: ``label``,
+    ``age_restrict``, ``geo_restrict``, ``remove`` or ``account_action``; None: what the partner's
+    rules say.
     """
 
     idempotency_key: str
@@ -81,6 +83,7 @@ class Submission(_Model):
     test: bool = False
     revision: int = Field(default=0, ge=0)
     via: tuple[str, ...] = ()
+    measure: str | None = None
 
 
 class Receipt(_Model):

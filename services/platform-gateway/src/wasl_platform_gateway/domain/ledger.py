@@ -96,6 +96,7 @@ class Dispatch(Model):
     revision: int = 0
     may_look: bool = False
     via: tuple[str, ...] = ()
+    measure: str | None = None
     change: DispatchChange = DispatchChange.STATE
     wanted: Literal["correct", "withdraw"] | None = None
     wanted_reason: str | None = None
@@ -172,6 +173,7 @@ def requested(data: DispatchRequestedV1, now: datetime, due: datetime) -> Dispat
         revision=data.revision,
         may_look=data.may_look,
         via=data.via,
+        measure=data.measure,
         wanted="withdraw" if data.withdrawn else None,
         wanted_reason=data.withdrawn,
         ready_at=due,
@@ -195,6 +197,7 @@ def amended(row: Dispatch, data: DispatchRequestedV1, now: datetime) -> list[Dis
             scope=data.scope,
             item=data.item,
             may_look=data.may_look,
+            measure=data.measure,
         )
     errand = Errand.WITHDRAW if data.withdrawn else Errand.CORRECT
     match row.state:

@@ -23,8 +23,8 @@ from wasl_schemas.lifecycle import (
 )
 from wasl_schemas.taxonomy import FourEyes, Signal
 
-from wasl_triage.domain import clocks
-from wasl_triage.domain.severity import Scales
+from wasl_triage.domain import clocks, retention
+from wasl_triage.domain.severity import Scales, Weight
 
 #: Report ids a case shows at once; the links themselves are documents of their own.
 RECENT = 20
@@ -41,12 +41,30 @@ class Action(StrEnum):
     CLOSE = "close"
 
 
+class Measure(StrEnum):
+    """What a partner is asked to do, the least restrictive first."""
+
+    LABEL = "label"
+    AGE_RESTRICT = "age_restrict"
+    GEO_RESTRICT = "geo_restrict"
+    REMOVE = "remove"
+    ACCOUNT_ACTION = "account_action"
+
+
+#: From the mildest to the harshest.
+MEASURES = tuple(Measure)
+#: Asked, and nothing came of it.
+_WITHOUT_EFFECT = (DispatchState.REFUSED, DispatchState.NO_REPLY)
+
+
 class Attention(StrEnum):
     """Why a case that had left the queue is back in it."""
 
     REPORTER_MESSAGE = "reporter_message"
     REFERRAL_FAILED = "referral_failed"
     OBJECTION = "objection"
+    #: Two people who judged apart from each other called it different things.
+    DISAGREEMENT = "disagreement"
     LATE_ANSWER = "late_answer"
     DISPATCH_FAILED = "dispatch_failed"
     GRAVER = "graver"
@@ -60,6 +78,11 @@ class Attention(StrEnum):
     #: The hub sees the item although the partner says that it is gone, or saw it gone before.
     ONLINE_AFTER_REMOVAL = "online_after_removal"
     REAPPEARED = "reappeared"
+    #: Something happened to a case that is worked with this one.
+    FOLLOWER = "follower"
+    NEXT_CONTACT = "next_contact"
+    APPEAL = "appeal"
+    OPINION = "opinion"
 
 
 def item_signals(*, has_url: bool, needs_expansion: bool) -> frozenset[Signal]:
@@ -82,6 +105,16 @@ class Assessment:
     answers: dict[str, str] = field(default_factory=dict)
     #: The categories reporters had chosen by then.
     over: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What a second person called the item before they saw what the first one had said."""
+
+    by: str
+    at: datetime
+    category: str
+    answers: dict[str, str]
 
 
 @dataclass(slots=True)
@@ -112,6 +145,12 @@ class DecisionRow:
     second: str | None = None
     second_at: datetime | None = None
     confirmed: bool | None = None
+    #: The appeal that reversed it, wholly or in part.
+    reversed_by: str | None = None
+    #: The country pack and the date its law was checked, as they stood at the last signature.
+    law_version: str = ""
+    #: Judgements of second people, where the category is judged blind.
+    judgements: tuple[Judgement, ...] = ()
 
     @property
     def automatic(self) -> bool:
@@ -151,6 +190,8 @@ class DispatchRow:
     reminders: int = 0
     #: Hubs the case's reports had come through, oldest first.
     via: tuple[str, ...] = ()
+    #: What is asked for; None: what the partner's rules say.
+    measure: Measure | None = None
 
 
 @dataclass(slots=True)
@@ -167,6 +208,17 @@ class ReferralRow:
     reports: int
     state: ReferralState = ReferralState.REQUESTED
     version: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Follower:
+    """What a case knows of one that is worked with it: enough to stand as urgently in the queue
+    and to be seen by no more people.
+    """
+
+    rank: int
+    due: datetime | None
+    restricted: bool
 
 
 @dataclass(slots=True)
@@ -224,11 +276,18 @@ class Case:
     #: What the hub last saw at the item's address.
     seen: WatchState | None = None
     seen_version: int = 0
+    seen_at: datetime | None = None
     #: The queue it waits in, and who put it there: "pack", a rule, or a person's name.
     queue: str = ""
     routed_by: str = "pack"
     #: A case of child safety: only cleared people see it, in whatever queue it lies.
     restricted: bool = False
+    #: What rules made of it: a severity it has at least, one it is eased to, the category of a
+    #: known address, and a hold for the legal reviewer. An assessment overrules all but the hold.
+    ruled: Severity | None = None
+    eased: Severity | None = None
+    classified: str | None = None
+    ruled_hold: bool = False
     #: Words of rules that fired, for the desk; and the rules themselves.
     flags: tuple[str, ...] = ()
     rules: tuple[str, ...] = ()
@@ -249,10 +308,24 @@ class Case:
     skipped: tuple[str, ...] = ()
     #: The case this one is worked with; None: it leads itself.
     lead: str | None = None
+    #: The cases worked with this one.
+    followers: dict[str, Follower] = field(default_factory=dict)
+    #: One of those it is worked with is of child safety.
+    group_restricted: bool = False
+    #: Restricted at this time by what it was worked with or split from; so it stays until somebody
+    #: cleared has assessed it since.
+    restricted_since: datetime | None = None
+    #: How often reports were split off.
+    splits: int = 0
+    #: Pages sent for it, so that nobody is woken twice for the same.
+    paged: tuple[str, ...] = ()
     #: Nothing of it is deleted while a legal hold stands.
     held: bool = False
+    #: When retention looks at the case next; None: not while it is open or held.
+    erase_at: datetime | None = None
     audit_seq: int = 0
     audit_hash: str = ""
+    audit_at: datetime | None = None
 
     # -- reports ---------------------------------------------------------------------------
 
@@ -328,16 +401,38 @@ class Case:
         """Category and severity from the facts, the clock hastened where it rose. True if it
         moved.
         """
-        assessed = self.assessment.category if self.assessment else None
-        weight = scales.weigh(self.reported, self.signals(scales), assessed)
-        moved = weight.severity is not self.severity
-        if self.version and self.look_pending and weight.severity.rank > self.severity.rank:
-            due = clocks.hastened(pack, self.first_look_due, weight.severity, now)
+        weight = self.weight(scales)
+        severity = self._by_rules(weight.severity)
+        moved = severity is not self.severity
+        if self.version and self.look_pending and severity.rank > self.severity.rank:
+            due = clocks.hastened(pack, self.first_look_due, severity, now)
             if due < self.first_look_due:
                 self.first_look_due, self.overdue = due, False
-        self.severity, self.category = weight.severity, weight.category
-        self.because, self.legal_review = weight.result.because, weight.result.legal_review
+        self.severity, self.category = severity, weight.category
+        self.because = weight.result.because
+        self.legal_review = weight.result.legal_review or self.ruled_hold
         return moved
+
+    def weight(self, scales: Scales) -> Weight:
+        """What the taxonomy alone makes of it."""
+        assessed = self.assessment.category if self.assessment else self.classified
+        return scales.weigh(self.reported, self.signals(scales), assessed)
+
+    def apply(self, rules: Iterable[str], severity: Severity, before: Severity) -> None:
+        """What rules said to one report. ``before``: the taxonomy's. What one report raised stays
+        raised whatever the next one says; what is eased is asked anew each time.
+        """
+        self.rules = tuple(dict.fromkeys((*self.rules, *rules)))
+        if severity.rank > before.rank:
+            self.ruled = max(self.ruled or severity, severity, key=lambda s: s.rank)
+        self.eased = severity if severity.rank < before.rank else None
+
+    def _by_rules(self, severity: Severity) -> Severity:
+        if self.assessment is not None:
+            return severity
+        if self.ruled is not None:
+            return max(self.ruled, severity, key=lambda s: s.rank)
+        return min(self.eased or severity, severity, key=lambda s: s.rank)
 
     def place(self, pack: CountryPack, now: datetime) -> None:
         """Where in the queue the case stands: child safety, then other critical cases, then the
@@ -354,15 +449,37 @@ class Case:
             due = min(due, self.confirm_due) if due else self.confirm_due
         if self.attention and due is None:
             due = self.queue_due or clocks.feedback_due(pack, self.severity, now)
+        # A case that leads is as urgent as the most urgent of those worked with it.
+        dues = [f.due for f in self.followers.values() if f.due is not None]
+        due = min([*dues, due] if due else dues, default=None)
         # A case that follows another is worked there, until something calls for its own look.
-        waits = due is not None and (self.lead is None or bool(self.attention))
-        self.queued, self.queue_due = waits, due
+        alone = self.lead is None or bool(self.attention) or bool(self.pending())
+        self.queued, self.queue_due = due is not None and alone, due
         if self.routed_by == "pack":
             self.queue = pack.desk.queue_of(self.category)
-        self.restricted = self._about_child_safety(pack)
+        self.restricted = self.group_restricted or self.restricted_itself(pack)
         child = Signal.MINOR_VICTIM in self.facts or self._about_children(pack)
         critical = self.severity is Severity.CRITICAL
-        self.rank = 0 if critical and child else 1 if critical else 2
+        own = 0 if critical and child else 1 if critical else 2
+        self.rank = min([own, *(f.rank for f in self.followers.values())])
+        self.erase_at = retention.first_look(pack, self.at_rest, held=self.held)
+
+    @property
+    def at_rest(self) -> datetime | None:
+        """Since when nobody has anything to do with it; None: somebody has."""
+        waits = self.attention or self.confirm_due is not None or self.next_at is not None
+        return None if waits or self.state not in CASE.settled else self.settled_at
+
+    def restricted_itself(self, pack: CountryPack) -> bool:
+        """Whether it is for cleared people whatever it is worked with."""
+        since, said = self.restricted_since, self.assessment
+        kept = since is not None and (said is None or said.at <= since)
+        return kept or self._about_child_safety(pack)
+
+    def stay_restricted(self, now: datetime) -> None:
+        """Before reports or cases part: who may not see it now does not see it afterwards."""
+        if self.restricted:
+            self.restricted_since = now
 
     def _about_child_safety(self, pack: CountryPack) -> bool:
         """Child safety as anybody says it: a reporter, the machine, the assessment. It stays so
@@ -421,12 +538,23 @@ class Case:
         return self.state is CaseState.CLOSED and self.close_reason not in (None, "withdrawn")
 
     def pending(self) -> list[DecisionRow]:
-        """Decisions of the present round that a second person has not looked at yet."""
+        """Decisions that a second person has not looked at yet. What has left already is looked at
+        whatever round has begun since; a proposal of an earlier round is void.
+        """
         return [
             d
             for d in self.decisions
-            if d.second_due is not None and d.confirmed is None and d.round == self.round
+            if d.second_due is not None
+            and d.confirmed is None
+            and (d.round == self.round or d.four_eyes is FourEyes.POST)
         ]
+
+    def worked_by(self, person: str) -> bool:
+        """Whether the person assessed it, or had a part in a decision about it."""
+        people = {self.assessment.by} if self.assessment else set()
+        for d in self.decisions:
+            people |= {d.by, *(j.by for j in d.judgements)} | ({d.second} if d.second else set())
+        return person in people
 
     def await_second(self) -> None:
         """Bring the confirmation's clock in line with what is pending."""
@@ -441,6 +569,11 @@ class Case:
         spoken_of = {category, self.category or category, *self.reported}
         child = {Signal.MINOR_VICTIM, Signal.UNDER_13} & {Signal(f) for f in self.facts}
         return self.has_url and not child and all(may_fetch(pack, c) for c in spoken_of)
+
+    def tried(self) -> frozenset[Measure]:
+        """What partners were asked for, in any round, without effect."""
+        rows = (r for r in self.dispatches.values() if r.state in _WITHOUT_EFFECT)
+        return frozenset(r.measure for r in rows if r.measure is not None)
 
     def settle(self, now: datetime) -> bool:
         """Resolve or give up as the ledger's rows of this round say. True if the state changed."""

@@ -3,13 +3,14 @@
 
 Pure. :func:`check_decision` lists every element that is missing, each with the field and the fix;
 an empty list is the only way through. The pack says which ground, partner, authority and safeguard
-belong to a category; what no pack may change is here: a ground for every request, two different
-people where two are asked for, a screen before speech is touched, and no way out for what is
-merely objectionable.
+belong to a category; what no pack may change is here: a ground for every request and its elements,
+two different people where two are asked for, a screen and the mildest measure before speech is
+touched, and no way out for what is merely objectionable. An end never needs what a request does.
 """
 
-from collections.abc import Collection
-from dataclasses import dataclass, replace
+import dataclasses
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import date
 from enum import StrEnum
 from typing import Annotated, Literal
@@ -21,7 +22,7 @@ from wasl_schemas.events.case_updated_v1 import NO_GROUND
 from wasl_schemas.events.common import Ground, GroundKind
 from wasl_schemas.taxonomy import Category, FourEyes, Safeguard, Signal
 
-from wasl_triage.domain.case import Action
+from wasl_triage.domain.case import MEASURES, Action, Measure
 from wasl_triage.domain.people import Permission, Person
 from wasl_triage.domain.severity import SPEECH
 
@@ -56,6 +57,25 @@ class Screen(Model):
         return [name for name, answer in self if answer]
 
 
+class Rabat(Model):
+    """The six-part threshold test of the Rabat Plan of Action (OHCHR, A/HRC/22/17/Add.4, §29), in
+    the desk's words, and whether the threshold of incitement is reached.
+    """
+
+    context: Words = ""
+    speaker: Words = ""
+    intent: Words = ""
+    #: Content and form of the speech.
+    content: Words = ""
+    extent: Words = ""
+    #: Likelihood, including imminence.
+    likelihood: Words = ""
+    conclusion: Literal["reached", "not_reached"] | None = None
+
+    def unanswered(self) -> list[str]:
+        return [name for name, answer in self if not answer]
+
+
 class Proposal(Model):
     """What one person wants done with a case."""
 
@@ -68,7 +88,11 @@ class Proposal(Model):
     #: None: what the pack's route says. A request may ask for less than the route, never for more.
     scope: Literal["country", "global"] | None = None
     target: Literal["item", "account"] = "item"
+    measure: Measure | None = None
+    #: Why nothing milder would do.
+    measure_note: Words = ""
     screen: Screen | None = None
+    rabat: Rabat | None = None
     #: Why the item is unlawful although the screen says it may be protected.
     screen_note: Words = ""
     #: Why somebody's missing consent does not count.
@@ -95,6 +119,10 @@ class CaseFacts:
     #: The country the item is hosted in, and the hubs its reports came through.
     hosted: str | None = None
     via: tuple[str, ...] = ()
+    #: The assessment's: question → yes, no or unsure.
+    answers: Mapping[str, str] = field(default_factory=dict)
+    #: Measures partners were asked for without effect.
+    tried: frozenset[Measure] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +132,8 @@ class Missing:
     field: str
     message: str
     fix: str
+    #: What stands in the braces of the two sentences.
+    values: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 def route_for(
@@ -139,7 +169,7 @@ def four_eyes(category: Category, action: Action, *, legal_review: bool = False)
         return FourEyes.NONE
     asked = category.four_eyes
     if category.expression_safeguard in SPEECH or legal_review:
-        return max(asked, FourEyes.PRE_LEGAL, key=_ORDER.index)
+        return stricter(asked, FourEyes.PRE_LEGAL)
     return asked
 
 
@@ -176,11 +206,42 @@ def check_decision(
     return out
 
 
+def law_version(pack: CountryPack, ground: Ground | None) -> str:
+    """Which text of the law a signature is under: ``pack@version``, and when the law was read."""
+    known = pack.laws.get(ground.ref) if ground and ground.kind is GroundKind.LAW else None
+    checked = f", checked {known.checked}" if known and known.checked else ""
+    return f"{pack.info.id}@{pack.info.version}{checked}"
+
+
+def stricter(one: FourEyes, other: FourEyes) -> FourEyes:
+    """The mode that takes more people, or people earlier."""
+    return max(one, other, key=_ORDER.index)
+
+
 def check_second(
-    pack: CountryPack, category: str | None, asked: FourEyes, proposer: Person, second: Person
+    pack: CountryPack,
+    category: str | None,
+    asked: FourEyes,
+    proposer: Person,
+    second: Person,
+    *,
+    assessor: str | None = None,
+    says: bool | None = True,
 ) -> list[Missing]:
-    """What is missing for ``second`` to confirm what ``proposer`` wants; names tell them apart."""
+    """What is missing for ``second`` to look at what ``proposer`` wants; names tell them apart.
+
+    ``assessor``: who said what the item is, in a category whose second person judges blind.
+    ``says``: anybody but the proposer may say no; only a yes takes the lawyer; None: neither yet.
+    """
     out: list[Missing] = []
+    if assessor == second.name != proposer.name and says is not False:
+        out.append(
+            Missing(
+                "confirmed_by",
+                "is the person who assessed the item",
+                "Let somebody look who has not said yet what it is.",
+            )
+        )
     if proposer.name == second.name:
         out.append(
             Missing(
@@ -197,7 +258,7 @@ def check_second(
     speech = known is not None and known.expression_safeguard in SPEECH
     legal = asked is FourEyes.PRE_LEGAL or speech
     lawyer = any(p.may(Permission.SIGN_LEGAL) for p in (proposer, second))
-    if legal and not lawyer:
+    if legal and not lawyer and says:
         out.append(
             Missing(
                 "confirmed_by",
@@ -253,7 +314,11 @@ def _check_leaving(
             )
         ]
     out = _check_ground(pack, proposal, category)
+    out += _check_elements(pack, case, proposal, category)
     out += _check_speech(case, proposal, category)
+    out += _check_measure(case, proposal, category)
+    if category.id in pack.desk.rabat:
+        out += _check_rabat(proposal)
     out += _check_advice(pack, case, proposal)
     if proposal.close_reason is not None:
         out.append(Missing("close_reason", "belongs to closing", "Remove it."))
@@ -279,6 +344,94 @@ def _check_ground(pack: CountryPack, proposal: Proposal, category: Category) -> 
     if proposal.action is Action.REFER and ground.kind is GroundKind.TERMS:
         return [Missing("ground", "a partner's terms are no ground for an authority", fix)]
     return [Missing("ground", "does not exist, is not in force or is not for this category", fix)]
+
+
+def _check_elements(
+    pack: CountryPack, case: CaseFacts, proposal: Proposal, category: Category
+) -> list[Missing]:
+    """The answers without which nothing leaves, and those without which the law does not apply."""
+    out = [
+        Missing(
+            f"answers.{q.id}",
+            f"is '{case.answers.get(q.id, 'not answered')}', and nothing leaves unless it is "
+            f"'{q.needed}': {sentence(pack, q.text)}",
+            "Find out and assess the item again, or close the case.",
+        )
+        for q in pack.desk.questions_for(category.id)
+        if q.needed and case.answers.get(q.id) != q.needed
+    ]
+    ground, said = proposal.ground, {m.field for m in out}
+    if ground is None or ground.kind is not GroundKind.LAW:
+        return out
+    if not pack.ground_fits(ground, category.id):
+        return out  # which is said already
+    out += [
+        Missing(
+            f"answers.{element}",
+            f"is not 'yes', and '{ground.ref}' applies only then: "
+            f"{sentence(pack, pack.questions[element].text)}",
+            "Cite another ground, or assess the item again.",
+        )
+        for element in pack.laws[ground.ref].elements
+        if case.answers.get(element) != "yes" and f"answers.{element}" not in said
+    ]
+    return out
+
+
+def sentence(pack: CountryPack, words: Mapping[str, str | None]) -> str:
+    """The words in English, the language of messages, else in the pack's own."""
+    return words.get("en") or words.get(pack.info.default_language) or ""
+
+
+def _check_measure(case: CaseFacts, proposal: Proposal, category: Category) -> list[Missing]:
+    """The least restrictive first, where it is about speech."""
+    wanted, safeguard = proposal.measure, category.expression_safeguard
+    if proposal.action is not Action.DISPATCH:
+        fix = "Remove it; an authority decides itself."
+        return [Missing("measure", "belongs to a dispatch", fix)] if wanted else []
+    if wanted is None:
+        fix = f"Use the mildest that is enough: {', '.join(MEASURES)}."
+        return [Missing("measure", "is missing", fix)] if safeguard in _SCREENED else []
+    if safeguard not in SPEECH:
+        return []
+    if wanted is Measure.ACCOUNT_ACTION:
+        return [
+            Missing(
+                "measure",
+                "'account_action' is never asked for because of speech",
+                "Ask for a measure on the item.",
+            )
+        ]
+    milder = MEASURES[: MEASURES.index(wanted)]
+    if milder and not case.tried.intersection(milder) and not proposal.measure_note:
+        return [
+            Missing(
+                "measure_note",
+                f"is missing, and nothing milder than '{wanted}' was asked for in vain",
+                f"Ask for one of: {', '.join(milder)}; or say why it would not do.",
+            )
+        ]
+    return []
+
+
+def _check_rabat(proposal: Proposal) -> list[Missing]:
+    if proposal.rabat is None:
+        return [Missing("rabat", "the six-part test is missing", "Answer its six parts.")]
+    out = [
+        Missing(f"rabat.{part}", "is missing", "Answer it in a sentence.")
+        for part in proposal.rabat.unanswered()
+    ]
+    ground = proposal.ground
+    on_law = proposal.action is Action.REFER or (ground and ground.kind is GroundKind.LAW)
+    if on_law and proposal.rabat.conclusion == "not_reached":
+        out.append(
+            Missing(
+                "rabat.conclusion",
+                "is that the threshold is not reached, so no law of incitement applies",
+                "Cite the partner's own rules, or close the case.",
+            )
+        )
+    return out
 
 
 def _check_speech(case: CaseFacts, proposal: Proposal, category: Category) -> list[Missing]:

@@ -70,6 +70,95 @@ _INSIDE = (
 _ACCOUNT_PATHS = ("/{}", "/@{}", "/add/{}", "/user/{}", "/u/{}", "/in/{}")
 
 
+#: Pages that only lead elsewhere, and the parameters that say where. Facts of the web, not of a
+#: country; a page that is not here stays itself.
+_LEADS = {
+    page: tuple(names.split())
+    for names, pages in {
+        "u": "l.facebook.com/l.php lm.facebook.com/l.php l.instagram.com l.messenger.com"
+        " l.threads.com l.wl.co/l facebook.com/sharer facebook.com/sharer.php"
+        " facebook.com/sharer/sharer.php"
+        " facebook.com/flx/warn youtube.com/attribution_link",
+        "href": "facebook.com/plugins/post.php facebook.com/plugins/video.php",
+        "next": "facebook.com/login facebook.com/login.php instagram.com/accounts/login",
+        "q": "youtube.com/redirect",
+        "q url": "google/url",
+        "url": "youtube.com/oembed t.me/iv telegram.me/iv t.me/share/url telegram.me/share/url"
+        " linkedin.com/redir/redirect linkedin.com/safety/go slack-redir.net/link"
+        " safelinks.protection.outlook.com out.reddit.com",
+        "url u": "steamcommunity.com/linkfilter",
+        "continue": "consent.youtube.com/m consent.youtube.com/ml",
+        "target": "tiktok.com/link/v2",
+        "redirect_url": "tiktok.com/login",
+        "imgrefurl": "google/imgres",
+        "to": "vk.com/away.php",
+        "uddg": "duckduckgo.com/l",
+    }.items()
+    for page in pages.split()
+}
+_GOOGLE = re.compile(r"(?:[a-z]+\.)?google\.[a-z]{2,3}(?:\.[a-z]{2})?")
+_ARCHIVED = re.compile(r"/web/\d[0-9a-z_*]{0,20}/(https?:/.+)", re.IGNORECASE)
+_AMP = re.compile(
+    r"/(?:amp|[acivrw]{1,2})/(s/)?((?:[a-z0-9-]+\.)+[a-z0-9-]+(?:/.*)?)", re.IGNORECASE
+)
+_CACHED = re.compile(r"cache:(?:[\w-]+:)?(https?://\S+)")
+_SCHEME_SLASHES = re.compile(r"^(https?):/+", re.IGNORECASE)
+_TELEGRAM_NAME = re.compile(r"([a-z]\w{3,31})\.t\.me", re.ASCII)
+_TELEGRAM_WEB = re.compile(r"#(?:/im\?p=)?@([A-Za-z]\w{3,31})", re.ASCII)
+
+
+def _led_to(url: can_ada.URL, host: str) -> str | None:
+    """The address a page only leads to: a wrapper, a cache, an archive's copy, a user's host."""
+    path, search = url.pathname.rstrip("/"), url.search
+    if host in ("archive.org", "web.archive.org") and (found := _ARCHIVED.fullmatch(url.pathname)):
+        return _SCHEME_SLASHES.sub(r"\1://", found[1]) + search + url.hash
+    if host.endswith(".cdn.ampproject.org") and (found := _AMP.fullmatch(url.pathname)):
+        return f"http{'s' if found[1] else ''}://{found[2]}{search}"
+    if host.endswith(".translate.goog"):
+        name = host.removesuffix(".translate.goog").replace("--", "\0").replace("-", ".")
+        kept = [p for p in search[1:].split("&") if p and not p.startswith("_x_tr_")]
+        return (
+            f"https://{name.replace(chr(0), '-')}{url.pathname}{'?' * bool(kept)}{'&'.join(kept)}"
+        )
+    if host.endswith("t.me"):
+        if found := _TELEGRAM_NAME.fullmatch(host):
+            return f"https://t.me/{found[1]}{path}{search}"
+    elif host == "telegram.org" and (found := _TELEGRAM_WEB.fullmatch(url.hash)):
+        return f"https://t.me/{found[1]}"
+    elif host in ("twitter.com", "x.com") and not path and url.hash.startswith("#!/"):
+        return f"https://{host}{url.hash[2:]}"
+    elif host == "facebook.com" and path.startswith("/messages/t/"):
+        return f"https://m.me/{path.removeprefix('/messages/t/')}"
+    google = _GOOGLE.fullmatch(host) is not None
+    if google and (found := _AMP.fullmatch(url.pathname)) and path.startswith("/amp/"):
+        return f"http{'s' if found[1] else ''}://{found[2]}{search}"
+    if host == "webcache.googleusercontent.com":
+        found = _CACHED.search(unquote(search))
+        return found[1] if found else None
+    site = "google" if google else host
+    if host.endswith(".safelinks.protection.outlook.com"):
+        site = host.partition(".")[2]
+    elif host == "out.reddit.com":
+        path = ""
+    names = _LEADS.get(site + path)
+    target = _parameter(search, names) if names else None
+    return f"https://{host}{target}" if target and target[0] == "/" else target
+
+
+def _parameter(search: str, names: tuple[str, ...]) -> str | None:
+    """The first of these parameters that holds an address, or a path on the same host."""
+    for name in names:
+        for part in search[1:].split("&"):
+            if part.startswith(name + "="):
+                value = unquote(part[len(name) + 1 :])
+                local = value[:1] == "/" and value[:2] not in ("//", "/\\")
+                if (local or value.startswith(("https://", "http://"))) and not _CONTROL.search(
+                    value
+                ):
+                    return value
+    return None
+
+
 def _escape(match: re.Match[str]) -> str:
     digits = match[1]
     if digits is None:
@@ -205,6 +294,8 @@ class ItemKeys:
         web = scheme in WEB_SCHEMES
         full = _public(url.hostname) if web else url.hostname
         host = finder.bare_host(full) if web else full
+        if web and not rules_only and not url.port and (inner := _led_to(url, host)):
+            return self._url(inner)  # ends: what is inside an address is shorter than it
         path = _normal(url.pathname).rstrip("/")
         port = url.port
         pairs = self._parameters(url.search) if url.search else []

@@ -120,6 +120,8 @@ class Person(Model):
     roles: frozenset[Role]
     #: The queues whose cases they see.
     queues: frozenset[Slug | Literal["*"]] = Field(default=frozenset({EVERY_QUEUE}))
+    #: A script with a token: what it reads harms nobody and is not counted.
+    machine: bool = False
 
     def may(self, permission: Permission) -> bool:
         return any(permission in GRANTS[role] for role in self.roles)

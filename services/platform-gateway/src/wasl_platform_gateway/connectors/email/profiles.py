@@ -8,6 +8,7 @@ the packet a person copies into a portal. No desk publishes its form: the order 
 
 import re
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, timedelta
 from importlib.resources import files
@@ -217,6 +218,14 @@ def _casework_ground(
     raise InvalidSubmission("none of the desk's grounds fits", reason="no_casework_ground")
 
 
+def _asked(measure: str | None, words: Mapping[str, str], *, anywhere: bool) -> str:
+    """What is asked for. A milder measure is all that is asked; a word not known asks nothing more
+    than what the partner's own rules say.
+    """
+    milder = words.get(f"asked_{measure}")
+    return milder or words["asked_global" if anywhere else "asked_country"]
+
+
 def _values(
     submission: Submission, desk: DeskConfig, who: str, token: str, texts: Texts
 ) -> dict[FieldName, str]:
@@ -234,7 +243,7 @@ def _values(
         "severity": texts.severities[submission.severity],
         "legal_ground": line(" — ".join(x for x in (ground.text, ground.ref) if x)),
         "explanation": block(submission.explanation) or line(ground.text or ground.ref),
-        "asked": words["asked_global" if anywhere else "asked_country"],
+        "asked": _asked(submission.measure, words, anywhere=anywhere),
         "scope": words["global"] if anywhere else line(submission.scope),
         "deadline": words["by"].format(time=due) if due else words["soon"],
         "evidence": "\n".join(

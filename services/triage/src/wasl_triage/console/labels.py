@@ -1,0 +1,396 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Words of closed lists, as people read them. A word that is not here is shown as it is."""
+
+from typing import Protocol
+
+
+class Page(Protocol):
+    """Whatever says a sentence in the reader's language."""
+
+    def say(self, sentence: str, /, **values: str | int) -> str: ...
+
+
+def severity(page: Page, value: str) -> str:
+    say = page.say
+    return {
+        "critical": say("Critical"),
+        "high": say("High"),
+        "medium": say("Medium"),
+        "low": say("Low"),
+    }.get(value, value)
+
+
+def state(page: Page, value: str) -> str:
+    """A state of a case."""
+    say = page.say
+    return {
+        "open": say("Open"),
+        "assessed": say("Assessed"),
+        "second_look": say("Waits for a second look"),
+        "in_progress": say("In progress"),
+        "resolved": say("Resolved"),
+        "unresolved": say("Ended without success"),
+        "closed": say("Closed"),
+    }.get(value, value)
+
+
+def dispatch(page: Page, value: str) -> str:
+    """A state of a request to a partner or a referral."""
+    say = page.say
+    return {
+        "requested": say("Asked for"),
+        "sent": say("Sent"),
+        "acknowledged": say("Acknowledged"),
+        "removed": say("Removed"),
+        "geo_restricted": say("Not shown in the country"),
+        "age_restricted": say("Restricted by age"),
+        "labelled": say("Labelled"),
+        "account_action": say("Action on the account"),
+        "already_gone": say("Was gone already"),
+        "refused": say("Refused"),
+        "disputed": say("Disputed"),
+        "seen_gone": say("Seen gone"),
+        "no_reply": say("No reply"),
+        "ambiguous": say("Not sure it arrived"),
+        "failed": say("Failed"),
+        "withdrawn": say("Taken back"),
+        "delivered": say("Delivered"),
+    }.get(value, value)
+
+
+def attention(page: Page, value: str) -> str:
+    """Why a case is back in the queue."""
+    say = page.say
+    return {
+        "reporter_message": say("Reporter wrote"),
+        "referral_failed": say("Referral failed"),
+        "objection": say("Objection"),
+        "late_answer": say("Late answer"),
+        "dispatch_failed": say("Request failed"),
+        "graver": say("Graver than before"),
+        "disputed": say("Partner disputes"),
+        "partner_wrote": say("Partner wrote"),
+        "reminder_due": say("Remind by hand"),
+        "correction_due": say("Correct by hand"),
+        "withdrawal_due": say("Take back by hand"),
+        "online_after_removal": say("Still online"),
+        "reappeared": say("It is back"),
+        "disagreement": say("Two people differ"),
+        "next_contact": say("Next contact due"),
+        "appeal": say("Appeal"),
+        "opinion": say("Opinion given"),
+        "follower": say("News in a joined case"),
+    }.get(value, value)
+
+
+def signal(page: Page, value: str) -> str:
+    """A fact a machine derived or a person ticked."""
+    say = page.say
+    return {
+        "minor_victim": say("A child is concerned"),
+        "under_13": say("Under 13"),
+        "immediate_danger": say("Immediate danger"),
+        "event_within_72h": say("Something planned within 72 hours"),
+        "threatened": say("The person is threatened"),
+        "address_published": say("An address or identity is published"),
+        "self_harm_in_text": say("Signs of self-harm"),
+        "many_reporters": say("Many reporters"),
+        "content_gone": say("The content is gone"),
+        "public_official_target": say("About a public official"),
+        "press": say("Press"),
+        "has_url": say("Has an address"),
+        "needs_expansion": say("Short link, not opened"),
+        "personal_data_in_text": say("Personal data in the text"),
+    }.get(value, value)
+
+
+def personal(page: Page, value: str) -> str:
+    """A kind of personal data found in a text."""
+    say = page.say
+    return {
+        "email": say("E-mail address"),
+        "phone": say("Telephone number"),
+        "iban": say("IBAN"),
+        "bank_account": say("Bank account"),
+        "identity_card": say("Identity card"),
+        "street_address": say("Street address"),
+        "plate": say("Number plate"),
+        "ip_address": say("IP address"),
+    }.get(value, value)
+
+
+def action(page: Page, value: str) -> str:
+    """What a decision does."""
+    say = page.say
+    return {
+        "dispatch": say("Ask a partner"),
+        "refer": say("Tell an authority"),
+        "advise": say("Advise and close"),
+        "close": say("Close"),
+    }.get(value, value)
+
+
+def close_reason(page: Page, value: str) -> str:
+    say = page.say
+    return {
+        "no_ground": say("No ground in law or terms"),
+        "out_of_scope": say("Not for this hub"),
+        "not_a_report": say("Not a report"),
+        "content_gone": say("The content is gone"),
+        "advised": say("The reporter was advised"),
+        "withdrawn": say("Withdrawn by the reporter"),
+    }.get(value, value)
+
+
+def four_eyes(page: Page, value: str) -> str:
+    say = page.say
+    return {
+        "none": say("One person decides"),
+        "post": say("Leaves at once, a second person confirms after"),
+        "pre": say("Two people before anything leaves"),
+        "pre_legal": say("Two people, one of them a legal reviewer, before anything leaves"),
+    }.get(value, value)
+
+
+def channel(page: Page, value: str) -> str:
+    say = page.say
+    return {
+        "web": say("Web form"),
+        "api": say("Interface"),
+        "email": say("E-mail"),
+        "phone": say("Telephone"),
+        "chat": say("Chat"),
+        "whatsapp": "WhatsApp",
+        "social": say("Social network"),
+        "partner": say("Partner"),
+    }.get(value, value)
+
+
+def affected(page: Page, value: str) -> str:
+    """Whom it is about, as the reporter said."""
+    say = page.say
+    return {
+        "self": say("The reporter"),
+        "child": say("A child the reporter knows"),
+        "other": say("Somebody else"),
+    }.get(value, value)
+
+
+def risk(page: Page, value: str) -> str:
+    """A question of the risk screen that was answered with yes."""
+    say = page.say
+    return {
+        "meeting_planned": say("A meeting is planned"),
+        "threatened": say("Threat or blackmail"),
+        "self_harm": say("Thoughts of self-harm"),
+        "unsafe_place": say("Home or device is not safe: do not call, do not write there"),
+    }.get(value, value)
+
+
+def screen(page: Page, value: str) -> str:
+    """A question of the protected-speech screen."""
+    say = page.say
+    return {
+        "opinion": say("Is it an opinion?"),
+        "satire": say("Is it satire or art?"),
+        "journalism": say("Is it journalism?"),
+        "research": say("Is it research or teaching?"),
+        "religion": say("Is it a religious belief?"),
+        "public_interest": say("Is it a matter of public interest?"),
+    }.get(value, value)
+
+
+def refer_when(page: Page, value: str) -> str:
+    """What must hold before an authority is told."""
+    say = page.say
+    return {
+        "always": say("always told"),
+        "on_consent": say("if the reporter agrees"),
+        "on_consent_or_child_at_risk": say("if the reporter agrees, or a child is at risk"),
+        "on_danger": say("if there is danger"),
+        "on_legal_ground": say("on a legal ground"),
+    }.get(value, value)
+
+
+def field(page: Page, value: str) -> str:
+    """A field of a form, as a refusal names it."""
+    say = page.say
+    return {
+        "action": say("What is done"),
+        "advice": say("Advice"),
+        "assessment": say("Assessment"),
+        "authorities": say("Authorities"),
+        "category": say("What it is"),
+        "close_reason": say("Why it ends"),
+        "confirmed_by": say("Second person"),
+        "dismissed": say("Not true"),
+        "exception": say("Why it cannot wait"),
+        "ground": say("Ground"),
+        "item": say("The item"),
+        "note": say("Note"),
+        "partners": say("Partners"),
+        "reason": say("Reason"),
+        "report_id": say("To whom"),
+        "role": say("Role"),
+        "scope": say("Where it should not be shown"),
+        "screen": say("Protected-speech screen"),
+        "screen_note": say("Why it is unlawful all the same"),
+        "signals": say("Also true"),
+        "target": say("Target"),
+        "text": say("Text"),
+        "body": say("To whom"),
+        "linked": say("Its id"),
+        "locations": say("Addresses and accounts"),
+        "narrative": say("What happened"),
+        "next_at": say("Next contact"),
+        "second": say("Second person"),
+    }.get(value, value)
+
+
+def kind(page: Page, value: str) -> str:
+    """A kind of item."""
+    say = page.say
+    return {
+        "account": say("account"),
+        "channel": say("channel"),
+        "comment": say("comment"),
+        "group": say("group"),
+        "invite": say("invitation"),
+        "link": say("short link"),
+        "listing": say("listing"),
+        "live": say("live stream"),
+        "mailbox": say("mailbox"),
+        "message": say("message"),
+        "number": say("telephone number"),
+        "page": say("page"),
+        "photo": say("photo"),
+        "playlist": say("playlist"),
+        "post": say("post"),
+        "report": say("no address"),
+        "site": say("whole site"),
+        "story": say("story"),
+        "video": say("video"),
+    }.get(value, value)
+
+
+def non_data(page: Page, value: str) -> str:
+    """A contact that was nobody's need."""
+    say = page.say
+    return {
+        "silent": say("Silent"),
+        "hang_up": say("Hung up"),
+        "abusive": say("Abusive"),
+        "thanks": say("Thanks"),
+        "question": say("Question"),
+        "wrong_number": say("Wrong number"),
+    }.get(value, value)
+
+
+def contact_channel(page: Page, value: str) -> str:
+    say = page.say
+    return {
+        "phone": say("Telephone"),
+        "chat": say("Chat"),
+        "email": say("E-mail"),
+        "walk_in": say("In person"),
+        "web": say("Web form"),
+    }.get(value, value)
+
+
+def about(page: Page, value: str) -> str:
+    say = page.say
+    return {
+        "self": say("about themselves"),
+        "somebody_else": say("about somebody else"),
+    }.get(value, value)
+
+
+def age(page: Page, value: str) -> str:
+    say = page.say
+    return {
+        "under_13": say("Under 13"),
+        "13_17": say("13 to 17"),
+        "18_24": say("18 to 24"),
+        "25_plus": say("25 or older"),
+        "unknown": say("Age not known"),
+    }.get(value, value)
+
+
+def gender(page: Page, value: str) -> str:
+    say = page.say
+    return {
+        "girl_woman": say("Girl or woman"),
+        "boy_man": say("Boy or man"),
+        "other": say("Other"),
+        "unknown": say("Not known"),
+    }.get(value, value)
+
+
+def need(page: Page, value: str) -> str:
+    """A category of Child Helpline International."""
+    say = page.say
+    return {
+        "missing_children": say("Missing children"),
+        "violence": say("Violence, online violence included"),
+        "mental_health": say("Mental health"),
+        "physical_health": say("Physical health"),
+        "access_to_services": say("Access to services"),
+        "discrimination": say("Discrimination and exclusion"),
+        "family": say("Family relationships"),
+        "peers": say("Peer relationships"),
+        "education_work": say("Education and work"),
+        "sexuality": say("Sexuality"),
+    }.get(value, value)
+
+
+def urgency(page: Page, value: str) -> str:
+    say = page.say
+    return {
+        "critical": say("Critical"),
+        "high": say("High"),
+        "normal": say("Normal"),
+    }.get(value, value)
+
+
+def risk_question(page: Page, value: str) -> str:
+    say = page.say
+    return {
+        "danger_now": say("Danger now, or a meeting planned?"),
+        "minor": say("Under 18?"),
+        "threatened": say("Threat, blackmail, or the offender knows where they live?"),
+        "self_harm": say("Signs of self-harm?"),
+        "unsafe_place": say("Is home or this device unsafe?"),
+    }.get(value, value)
+
+
+def help_action(page: Page, value: str) -> str:
+    say = page.say
+    return {
+        "listened": say("Listened"),
+        "information": say("Gave information"),
+        "safety_plan": say("Made a safety plan"),
+        "help_with_report": say("Helped to report"),
+        "hand_over_child_protection": say("To child protection"),
+        "hand_over_health": say("To health services"),
+        "hand_over_police": say("To the police"),
+        "hand_over_mental_health": say("To mental-health services"),
+        "hand_over_school": say("To the school"),
+        "hand_over_other": say("To another body"),
+    }.get(value, value)
+
+
+def role(page: Page, value: str) -> str:
+    say = page.say
+    return {
+        "analyst": say("Analyst"),
+        "legal_reviewer": say("Legal reviewer"),
+        "supervisor": say("Supervisor"),
+        "counsellor": say("Counsellor"),
+        "data_officer": say("Data-protection officer"),
+        "independent_reviewer": say("Independent reviewer"),
+        "auditor": say("Auditor"),
+        "rules_manager": say("Rules manager"),
+        "administrator": say("Administrator"),
+        "observer": say("Observer"),
+        "child_safety": say("Child safety"),
+    }.get(value, value)

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""All pages of the desk, put together."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from fastapi import FastAPI
+from wasl_chassis.clock import Clock
+from wasl_schemas.country_pack import CountryPack
+
+from wasl_triage.access.door import Access
+from wasl_triage.api_cases import CaseRooms
+from wasl_triage.api_protection import ProtectionRooms
+from wasl_triage.api_quality import QualityRooms
+from wasl_triage.console.cases import CasePages
+from wasl_triage.console.helpline import HelplinePages
+from wasl_triage.console.live import LivePages
+from wasl_triage.console.queue import QueuePages
+from wasl_triage.console.search import SearchPages
+from wasl_triage.console.self import SelfPages
+from wasl_triage.console.signing_in import SigningInPages
+from wasl_triage.console.site import Door, Site
+from wasl_triage.desk import Desk
+from wasl_triage.helpline import Helpline
+from wasl_triage.rules.book import RuleBook
+from wasl_triage.searching import Searching
+from wasl_triage.telephone import Telephone
+
+
+@dataclass(frozen=True, slots=True)
+class Rooms:
+    """The use cases the pages hand over to."""
+
+    desk: Desk
+    searching: Searching
+    helpline: Helpline
+    telephone: Telephone
+    cases: CaseRooms
+    protection: ProtectionRooms
+    quality: QualityRooms
+    book: RuleBook
+
+
+class Console:
+    """``register`` opens it in an application; ``site.table`` then lists every route."""
+
+    def __init__(
+        self,
+        pack: CountryPack,
+        clock: Clock,
+        door: Door,
+        rooms: Rooms,
+        *,
+        public_url: str = "",
+        stopping: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """``door``: with accounts (:class:`Access`) its own pages are opened too."""
+        self.site = Site(pack, clock, door)
+        self._rooms, self._stopping, self._public_url = rooms, stopping, public_url
+
+    def register(self, app: FastAPI) -> None:
+        site, rooms = self.site, self._rooms
+        site.register(app)
+        if isinstance(site.door, Access):
+            SigningInPages(site, site.door, self._public_url)
+        QueuePages(site, rooms.desk)
+        CasePages(site, rooms.desk)
+        LivePages(site, rooms.desk, self._stopping)
+        SearchPages(site, rooms.searching)
+        HelplinePages(site, rooms.helpline, rooms.telephone)
+        SelfPages(site, rooms.desk.wellbeing)

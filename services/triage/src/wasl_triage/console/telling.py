@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Refusals, reasons and rules in the reader's words: what the desk names by an id is shown by its
+title. What has no title is shown as it is.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from wasl_schemas.events.common import Ground, GroundKind
+from wasl_schemas.rules import Flag
+
+from wasl_triage.console import labels
+from wasl_triage.console.site import Page
+from wasl_triage.domain.decisions import Missing
+
+#: Parts a field's name may begin with, which say only where the form has it.
+_PLACES = ("assessment.", "answers.", "rabat.")
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One thing that is missing: the field as the page calls it, what is wrong, what to do."""
+
+    field: str
+    message: str
+    fix: str
+
+
+def told(page: Page, missing: Iterable[Missing]) -> list[Told]:
+    return [_told(page, one) for one in missing]
+
+
+def _told(page: Page, one: Missing) -> Told:
+    values = {name: _value(page, name, value) for name, value in one.values.items()}
+    message, fix = page.tell(one.message, values), page.tell(one.fix, values)
+    return Told(_field(page, one.field), message, fix)
+
+
+def _field(page: Page, name: str) -> str:
+    bare = name
+    for place in _PLACES:
+        bare = bare.removeprefix(place)
+    if question := page.pack.questions.get(bare):
+        return page.words(question.text)
+    if name.startswith("rabat."):
+        return labels.rabat(page, bare)
+    return labels.field(page, bare)
+
+
+def _value(page: Page, name: str, value: str) -> str:
+    """``value``: one id, or several with commas between them."""
+    return ", ".join(_one(page, name, word) for word in value.split(", "))
+
+
+def _one(page: Page, name: str, word: str) -> str:
+    pack = page.pack
+    match name:
+        case "partner" | "partners":
+            return page.words(pack.partners[word].title) if word in pack.partners else word
+        case "authority" | "authorities":
+            return page.words(pack.authorities[word].title) if word in pack.authorities else word
+        case "category" | "categories":
+            return category(page, word)
+        case "queues":
+            return queue(page, word)
+        case "question":
+            return page.words(pack.questions[word].text) if word in pack.questions else word
+        case "cards":
+            return page.words(pack.advice_cards[word].title) if word in pack.advice_cards else word
+        case "ground" | "grounds":
+            kind, _, ref = word.partition(" ")
+            return ground(page, Ground(kind=GroundKind(kind), ref=ref)) if ref else word
+        case "measure" | "measures":
+            return labels.measure(page, word)
+        case "answer" | "needed":
+            return labels.answer(page, word)
+        case "screen":
+            return labels.screen(page, word)
+        case "kind":
+            return labels.kind(page, word)
+        case "when":
+            return labels.refer_when(page, word)
+        case "signal":
+            return labels.signal(page, word)
+        case "reasons":
+            return labels.close_reason(page, word)
+        case _:
+            return word
+
+
+def category(page: Page, word: str) -> str:
+    known = page.pack.categories.get(word)
+    return page.words(known.label) if known else word
+
+
+def queue(page: Page, word: str) -> str:
+    known = page.pack.queues.get(word)
+    return page.words(known.title) if known else word
+
+
+def body(page: Page, word: str) -> str:
+    """A body that is asked what it thinks."""
+    known = next((b for b in page.pack.desk.opinions if b.id == word), None)
+    return page.words(known.title) if known else word
+
+
+def ground(page: Page, cited: Ground) -> str:
+    law = cited.kind is GroundKind.LAW
+    known = page.pack.laws.get(cited.ref) if law else page.pack.terms.get(cited.ref)
+    if known is None:
+        return cited.ref
+    title = page.words(known.title)
+    return title if law else page.say("Terms: {title}", title=title)
+
+
+def rule(page: Page, word: str) -> str:
+    """A rule by its title."""
+    known = next((r for r in page.pack.rules.rules if r.id == word), None)
+    return page.words(known.title) if known else word
+
+
+def effect(page: Page, words: str) -> str:
+    """What a rule does, from the engine's words: ``queue children``, ``raise 1``, ``page``."""
+    kind, _, what = words.partition(" ")
+    match kind:
+        case "queue":
+            return page.say("put it into “{queue}”", queue=queue(page, what))
+        case "suggest":
+            return page.say("suggest “{category}”", category=category(page, what))
+        case "classify":
+            return page.say("call it “{category}”", category=category(page, what))
+        case "dispatch":
+            return page.say("ask {partner}", partner=_one(page, "partner", what))
+        case "flag":
+            return page.say("mark it “{word}”", word=flag(page, what))
+        case "set":
+            return page.say("make it “{severity}”", severity=labels.severity(page, what))
+        case "raise":
+            return page.say("raise its severity")
+        case "lower":
+            return page.say("lower its severity")
+        case "page":
+            return page.say("call whoever is on duty")
+        case "hold":
+            return page.say("hold it for a legal reviewer")
+        case _:
+            return words
+
+
+def flag(page: Page, word: str) -> str:
+    """A word a rule marks a case with: the title of the rule that does, in words."""
+    for known in page.pack.rules.rules:
+        if any(isinstance(e, Flag) and e.word == word for e in known.then):
+            return page.words(known.title)
+    return word
+
+
+def modifier(page: Page, word: str) -> str:
+    """What moved the severity."""
+    known = next((m for m in page.pack.taxonomy.modifiers if m.id == word), None)
+    return labels.signal(page, known.signal.value) if known else word
+
+
+def because(page: Page, word: str) -> str:
+    """Why the machine suggests something: a term of the lexicon, a fact, a bank, or a rule."""
+    if word.startswith("hash_bank "):
+        return page.say("known hash of “{bank}”", bank=word.removeprefix("hash_bank "))
+    name, _, value = word.partition("=")
+    if value:
+        return _fact(page, name, value)
+    lexicon = page.pack.lexicon
+    term, _, register = word.partition("@")
+    known = next((t for t in lexicon.terms if t.id == term), None)
+    if known is None:
+        return rule(page, word)
+    spoken = lexicon.registers.get(register)
+    return f"{page.words(known.label)} ({page.words(spoken) if spoken else register})"
+
+
+def _fact(page: Page, name: str, value: str) -> str:
+    match name:
+        case "kind":
+            return labels.kind(page, value)
+        case "platform":
+            known = page.pack.services.get(value)
+            return page.words(known.title) if known else value
+        case "risk":
+            return labels.risk(page, value)
+        case "affected":
+            return labels.affected(page, value)
+        case "signals":
+            return labels.signal(page, value)
+        case _:
+            return f"{name}={value}"

@@ -58,6 +58,10 @@ $(STAMP): requirements-dev.lock pyproject.toml $(addsuffix /pyproject.toml,$(MEM
 test: setup ## Everything that needs only Python: unit, contract, architecture, integration, failure, the demo
 	$(BIN)/pytest -n $(JOBS) --dist loadgroup
 
+.PHONY: peers
+peers: setup ## What is only measured against, and the exchanges' clients; two are built from source
+	$(mirror) $(BIN)/uv pip install -q --python $(BIN)/python --group peers
+
 .PHONY: test-kafka
 test-kafka: setup ## The integration and failure suites on Apache Kafka (needs a JRE 17 and Maven)
 	$(BIN)/python -m wasl_local fetch-kafka
@@ -142,7 +146,7 @@ quality: setup ## Hold the connectors to the quality scale, write its table; CLA
 lock: setup ## Resolve the newest versions and pin them; the files name no registry
 	$(mirror) $(BIN)/uv lock -q --upgrade
 	$(BIN)/uv export -q --no-default-groups --no-emit-workspace --no-header --no-annotate -o requirements.lock
-	$(BIN)/uv export -q --all-groups --no-emit-workspace --no-header --no-annotate -o requirements-dev.lock
+	$(BIN)/uv export -q --group dev --group embedded --no-emit-workspace --no-header --no-annotate -o requirements-dev.lock
 	@if grep -n '://\|^-' requirements.lock requirements-dev.lock; then echo "a lock names an address; find out why" >&2; exit 1; fi
 
 ##@ Run it on a server

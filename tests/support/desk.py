@@ -14,7 +14,7 @@ from wasl_triage.api_cases import CaseRooms
 from wasl_triage.api_protection import ProtectionRooms
 from wasl_triage.api_quality import QualityRooms
 from wasl_triage.console import pages
-from wasl_triage.domain.people import Person
+from wasl_triage.domain.people import Permission, Person
 from wasl_triage.helpline import Helpline
 from wasl_triage.http import create_app
 from wasl_triage.rules.book import RuleBook
@@ -48,12 +48,15 @@ class Door:
     async def touch(self, signed: Signed) -> None:
         """These sessions never end."""
 
+    def fresh(self, signed: Signed, permission: Permission, *, restricted: bool = False) -> bool:
+        return True
+
 
 def rooms(world: World, telephone: httpx.AsyncClient | None = None) -> pages.Rooms:
     """The use cases of the console on the world's store."""
     return pages.Rooms(
         desk=world.desk,
-        searching=Searching(world.hub, world.deriver.case_of, PEPPER),
+        searching=Searching(world.hub, world.desk, world.deriver.case_of, PEPPER),
         helpline=Helpline(world.hub, world.pack),
         telephone=Telephone(telephone or httpx.AsyncClient(), "key" if telephone else ""),
         cases=CaseRooms.of(world.hub, world.pack, world.desk, world.requests, _named),

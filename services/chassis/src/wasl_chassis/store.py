@@ -32,9 +32,13 @@ class Index:
         return "_".join(f"{k}_{d}" for k, d in self.keys)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Collection(Generic[T]):
-    """A named set of documents of one type, stored as ``{_id, _rev, **encode(value)}``."""
+    """A named set of documents of one type, stored as ``{_id, _rev, **encode(value)}``.
+
+    Each is only itself: it is looked up at every document, and hashing its indexes would cost more
+    than the rest of the look-up.
+    """
 
     name: str
     key: Callable[[T], str]

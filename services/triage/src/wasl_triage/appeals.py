@@ -126,7 +126,11 @@ APPEALS: Collection[Appeal] = Collection(
     lambda a: a.id,
     _encode,
     _decode,
-    indexes=(Index((("case_id", 1), ("at", 1))), Index((("state", 1), ("due", 1)))),
+    indexes=(
+        Index((("case_id", 1), ("at", 1))),
+        Index((("state", 1), ("due", 1))),
+        Index((("at", 1),)),
+    ),
 )
 
 

@@ -103,7 +103,7 @@ def build(settings: TriageSettings) -> Service:
     service.every("pages", settings.triage_watch_seconds, _pager(service, settings).turn)
     rooms = Rooms(
         desk=desk,
-        searching=Searching(service, deriver.case_of, derive(pepper, "search")),
+        searching=Searching(service, desk, deriver.case_of, derive(pepper, "search")),
         helpline=Helpline(service, pack),
         telephone=_telephone(service, settings),
         cases=cases,

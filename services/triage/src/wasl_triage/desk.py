@@ -26,7 +26,7 @@ from wasl_schemas.lifecycle import CASE, DISPATCH, CaseState, DispatchState
 from wasl_schemas.taxonomy import FourEyes, Signal
 
 from wasl_triage import metrics as measure
-from wasl_triage.auditing import AUDIT, AuditRow, audit, broken_link
+from wasl_triage.auditing import AUDIT, AuditRow, audit, broken_link, looked
 from wasl_triage.casework import ITEM, MESSAGE, NOTE, Hub, Requests, announce
 from wasl_triage.domain import assessment, clocks, second_look
 from wasl_triage.domain.assessment import Answer
@@ -216,6 +216,14 @@ class Desk:
             and person.name not in c.skipped
             and not _own(c, person)
         ][:limit]
+
+    async def saw(self, person: Person, kind: str, what: str) -> None:
+        """A person looked at a list: that they did is audited, as every read is."""
+
+        async def work(uow: UnitOfWork) -> None:
+            await looked(uow, person.name, kind, what)
+
+        await self._hub.transact(work)
 
     async def pulse(self, person: Person, case_id: str | None = None) -> str:
         """A word that changes when the head of the person's queue, or the case, does."""

@@ -58,7 +58,7 @@ from wasl_triage.domain.case import (
     DecisionRow,
     item_signals,
 )
-from wasl_triage.domain.decisions import route_for
+from wasl_triage.domain.decisions import law_version, route_for
 from wasl_triage.domain.facts import Facts, domains, moment
 from wasl_triage.domain.itemkey import Item
 from wasl_triage.domain.severity import Scales
@@ -481,6 +481,7 @@ class TriageHandlers:
                     scope=route.scope,
                     rule=rule_id,
                     second_due=None if confirm is FourEyes.NONE else second_due,
+                    law_version=law_version(self._pack, rule.ground),
                 )
             )
             audit(uow, case, MACHINE, "act_automatically", rule_id)

@@ -71,7 +71,12 @@ HELPLINE: Collection[HelplineCase] = Collection(
     lambda c: c.id,
     _encode,
     lambda d: HelplineCase.model_validate({**d, "id": d["_id"]}, extra="ignore"),
-    indexes=(Index((("state", 1), ("opened_at", -1))), Index((("linked", 1),))),
+    indexes=(
+        Index((("state", 1), ("opened_at", -1))),
+        Index((("linked", 1),)),
+        Index((("opened_at", 1),)),
+        Index((("needs", 1), ("opened_at", 1))),
+    ),
 )
 CONTACTS: Collection[ContactCount] = Collection(
     "helpline_contacts",

@@ -171,6 +171,7 @@ def create_app(
     @app.get("/api/v1/queue")
     async def queue(person: Who, limit: Annotated[int, Query(ge=1, le=100)] = 25) -> views.Queue:
         """What waits: child safety first, then other critical cases, then by due time."""
+        await desk.saw(person, "queue", "api")
         return views.Queue(cases=[views.line(c) for c in await desk.queue(person, limit)])
 
     @app.get("/api/v1/categories/{category}/questions")

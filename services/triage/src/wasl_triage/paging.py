@@ -87,7 +87,11 @@ PAGES: Collection[PageRow] = Collection(
         d["attempts"],
         d["taken_at"],
     ),
-    indexes=(Index((("due_at", 1),)), Index((("at", 1),), ttl=90 * 86_400)),
+    indexes=(
+        Index((("due_at", 1),)),
+        Index((("at", 1),), ttl=90 * 86_400),
+        Index((("case_id", 1),)),
+    ),
 )
 
 

@@ -21,8 +21,10 @@ from wasl_triage.appeals import APPEALS
 from wasl_triage.campaigns import SKETCHES
 from wasl_triage.desk import Desk
 from wasl_triage.opinions import OPINIONS
-from wasl_triage.quality import GOLDEN
+from wasl_triage.paging import PAGES
+from wasl_triage.quality import GOLDEN, REVIEWS
 from wasl_triage.retention import Beside, Retention, Waits
+from wasl_triage.rules.memory import RULE_HITS
 from wasl_triage.settings import AuditSettings, TriageSettings
 from wasl_triage.working import NOTES, SKIPS
 
@@ -44,7 +46,8 @@ def dependents() -> Dependents:
         "with_text": (Beside(SKETCHES, "_id"),),
         "with_notes": (Beside(NOTES, "case_id"),),
         "with_case": tuple(
-            Beside(c, "case_id") for c in (SKIPS, APPEALS, OPINIONS, GOLDEN, holds.HOLDS)
+            Beside(c, "case_id")
+            for c in (SKIPS, APPEALS, OPINIONS, GOLDEN, REVIEWS, RULE_HITS, PAGES, holds.HOLDS)
         ),
         "waits": (
             Waits(APPEALS, "case_id", {"state": "open"}),

@@ -85,7 +85,14 @@ class Review(Model):
 
 
 REVIEWS: Collection[Review] = Collection.of(
-    "reviews", Review, "id", (Index((("state", 1), ("at", 1))), Index((("month", 1),)))
+    "reviews",
+    Review,
+    "id",
+    (
+        Index((("state", 1), ("at", 1))),
+        Index((("month", 1), ("safeguard", 1), ("state", 1))),
+        Index((("case_id", 1),)),
+    ),
 )
 
 

@@ -17,7 +17,7 @@ from wasl_chassis.work import UnitOfWork
 
 from wasl_triage.auditing import looked, search_mark
 from wasl_triage.casework import Hub
-from wasl_triage.desk import need, visible
+from wasl_triage.desk import Desk, need, visible
 from wasl_triage.domain.case import Case
 from wasl_triage.domain.itemkey import Refused
 from wasl_triage.domain.people import Permission, Person
@@ -45,8 +45,8 @@ class Searching:
     what the audit trail keeps of a search is hashed under it.
     """
 
-    def __init__(self, hub: Hub, case_of: Callable[[str], str], key: bytes) -> None:
-        self._hub, self._case_of, self._key = hub, case_of, key
+    def __init__(self, hub: Hub, desk: Desk, case_of: Callable[[str], str], key: bytes) -> None:
+        self._hub, self._desk, self._case_of, self._key = hub, desk, case_of, key
 
     async def named(self, person: Person, words: str) -> Found:
         """Cases of an address, a handle after its platform, a number, or an id of a case, a report
@@ -83,13 +83,17 @@ class Searching:
             asked["opened_at"] = {"$lt": before}
         docs = await self._hub.store.find(CASES, asked, sort=(("opened_at", -1),), limit=SHOWN + 1)
         await self._note(person, "filter", repr(sorted(where.items())))
-        cases = self._seen(person, docs[:SHOWN])
-        return Found(cases, cases[-1].opened_at if len(docs) > SHOWN and cases else None)
+        found = self._seen(person, docs[:SHOWN])
+        more = found[-1].opened_at if len(docs) > SHOWN and found else None
+        if category := where.get("category"):
+            found = tuple(c for c in found if c.category == category)
+        return Found(found, more)
 
-    @staticmethod
-    def _seen(person: Person, docs: list[Doc]) -> tuple[Case, ...]:
+    def _seen(self, person: Person, docs: list[Doc]) -> tuple[Case, ...]:
+        """Each as the person may know it: who is to judge blind learns nothing from a list."""
         cases = (CASES.decode(d) for d in docs)
-        return tuple(c for c in cases if person.sees(c.queue, restricted=c.restricted))
+        mine = (c for c in cases if person.sees(c.queue, restricted=c.restricted))
+        return tuple(self._desk.as_seen(c, person) for c in mine)
 
     async def _note(self, person: Person, kind: str, sought: str) -> None:
         mark = search_mark(self._key, kind, sought)

@@ -139,7 +139,7 @@ SKIPS: Collection[SkipRow] = Collection(
         d["category"],
         d["restricted"],
     ),
-    indexes=(Index((("at", 1), ("queue", 1), ("restricted", 1))),),
+    indexes=(Index((("at", 1), ("queue", 1), ("restricted", 1))), Index((("case_id", 1),))),
 )
 
 

@@ -31,11 +31,11 @@ from wasl_triage.desk import (
 )
 from wasl_triage.domain.appeal import Side, check_answer, check_filing, sent_by
 from wasl_triage.domain.assessment import MACHINE_SIGNALS
-from wasl_triage.domain.case import Action, Case
+from wasl_triage.domain.case import Action, Case, DecisionRow
 from wasl_triage.domain.decisions import CloseReason, Missing, Proposal, Rabat, Screen
 from wasl_triage.domain.people import Permission, Person
-from wasl_triage.grouping import Done, Kind
-from wasl_triage.rules.memory import would_have
+from wasl_triage.grouping import Done, Kind, Operation
+from wasl_triage.rules.memory import RuleHit, would_have
 from wasl_triage.timeline import Folder, timeline
 from wasl_triage.working import SkipReason
 
@@ -142,7 +142,7 @@ class CasePages:
             group=group,
             lead=await self._lead(page.person, case),
             undoable=_undoable(case, folder),
-            appealable=_appealable(case, folder),
+            appealable=_appealable(case),
             appeals=_appeals(page, case, folder),
             form=form,
             missing=telling.told(page, missing),
@@ -176,13 +176,12 @@ class CasePages:
             except NotLawful as unlawful:
                 missing = tuple(unlawful.missing)
             except ValidationError as error:
-                missing = tuple(unusable(error))
+                missing = tuple(unusable(page, error))
             except Refused as refused:
                 missing, status = (Missing("", str(refused), refused.fix),), 409
             except IllegalTransition:
-                fix = "Open it again and see what became of it."
-                missing = (Missing("", "The case is not in a state for this.", fix),)
-                status = 409
+                why = page.say("The case is not in a state for this.")
+                missing, status = (Missing("", why, page.say("See what became of it.")),), 409
             else:
                 return answer or page.go(f"cases/{case_id}")
             return await self.show(
@@ -249,11 +248,12 @@ class CasePages:
         await self._desk.amend(page.person, case_id, first(fields, "dispatch_id"), wanted)
 
 
-def unusable(error: ValidationError) -> list[Missing]:
+def unusable(page: Page, error: ValidationError) -> list[Missing]:
     """What a form held that is no value of its field."""
+    said = page.say("cannot be used as it is")
+    fix = page.say("Choose one of the values, or shorten the text.")
     places = {".".join(str(p) for p in e["loc"]) for e in error.errors(include_input=False)}
-    fix = "Choose one of the values, or shorten the text."
-    return [Missing(place, "cannot be used as it is", fix) for place in sorted(places)]
+    return [Missing(place, said, fix) for place in sorted(places)]
 
 
 def _case_id(page: Page) -> str:
@@ -315,7 +315,7 @@ def _value(ground: Ground) -> str:
 # -- what the page shows -------------------------------------------------------------------------
 
 
-def _trials(page: Page, hits: list[Any]) -> list[tuple[str, list[str]]]:
+def _trials(page: Page, hits: list[RuleHit]) -> list[tuple[str, list[str]]]:
     """Rules on trial that would have done something to a report of the case, each with what."""
     out: dict[str, dict[str, None]] = {}
     for hit in hits:
@@ -324,23 +324,20 @@ def _trials(page: Page, hits: list[Any]) -> list[tuple[str, list[str]]]:
     return [(name, list(effects)) for name, effects in out.items()]
 
 
-def _undoable(case: Case, folder: Folder) -> list[Any]:
+def _undoable(case: Case, folder: Folder) -> list[Operation]:
     """Merges and splits that were made here and still stand."""
     kinds = (Kind.MERGE, Kind.SPLIT)
     ours = (o for o in folder.operations if o.cases[0] == case.id and o.undone_by is None)
     return [o for o in ours if o.kind in kinds]
 
 
-def _appealable(case: Case, folder: Folder) -> list[Any]:
-    """Decisions that somebody may ask to be looked at again. None where the reader is kept from
-    knowing them: their folder is empty then.
-    """
-    del folder
-    return [
-        d
-        for d in case.decisions
-        if not check_filing(case, d, Side.AFFECTED, report_id=None, partner=None)
-    ]
+def _appealable(case: Case) -> list[DecisionRow]:
+    """Decisions that somebody may ask to be looked at again."""
+
+    def stands(row: DecisionRow) -> bool:
+        return not check_filing(case, row, Side.AFFECTED, report_id=None, partner=None)
+
+    return [d for d in case.decisions if stands(d)]
 
 
 def _appeals(page: Page, case: Case, folder: Folder) -> list[dict[str, Any]]:

@@ -244,6 +244,28 @@ def field(page: Page, value: str) -> str:
         "narrative": say("What happened"),
         "next_at": say("Next contact"),
         "second": say("Second person"),
+        "answers": say("Answers"),
+        "author": say("Who said it"),
+        "confirm": say("Answer"),
+        "decided_by": say("Whoever answers"),
+        "decision_id": say("Decision"),
+        "grounds": say("What they ask, and why"),
+        "ids": say("Ids of cases"),
+        "measure": say("What is asked for"),
+        "measure_note": say("Why nothing milder would do"),
+        "on": say("Said on"),
+        "outcome": say("Answer"),
+        "owner": say("Who follows it"),
+        "partner": say("Partner"),
+        "queue": say("Queue"),
+        "question": say("Question"),
+        "rabat": say("Six-part test"),
+        "reports": say("Reports"),
+        "selection": say("Which cases"),
+        "selection.ids": say("Ids of cases"),
+        "side": say("Who asks"),
+        "state": say("State"),
+        "withdraw": say("What is taken back"),
     }.get(value, value)
 
 
@@ -393,4 +415,158 @@ def role(page: Page, value: str) -> str:
         "administrator": say("Administrator"),
         "observer": say("Observer"),
         "child_safety": say("Child safety"),
+    }.get(value, value)
+
+
+def measure(page: Page, value: str) -> str:
+    """What a partner is asked to do."""
+    say = page.say
+    return {
+        "label": say("Put a warning on it"),
+        "age_restrict": say("Show it to adults only"),
+        "geo_restrict": say("Do not show it in the country"),
+        "remove": say("Remove it"),
+        "account_action": say("Act on the account"),
+    }.get(value, value)
+
+
+def rabat(page: Page, value: str) -> str:
+    """A part of the threshold test of incitement."""
+    say = page.say
+    return {
+        "context": say("Context"),
+        "speaker": say("Speaker"),
+        "intent": say("Intent"),
+        "content": say("Content and form"),
+        "extent": say("Extent"),
+        "likelihood": say("Likelihood of harm, and how soon"),
+        "conclusion": say("Threshold of incitement"),
+    }.get(value, value)
+
+
+def answer(page: Page, value: str) -> str:
+    """An answer to a question of the assessment."""
+    say = page.say
+    return {
+        "yes": say("Yes"),
+        "no": say("No"),
+        "unsure": say("Not sure"),
+        "not answered": say("not answered"),
+    }.get(value, value)
+
+
+def skip_reason(page: Page, value: str) -> str:
+    say = page.say
+    return {
+        "opted_out": say("No reason given"),
+        "too_distressing": say("Too distressing"),
+        "no_language": say("I do not read the language"),
+        "conflict_of_interest": say("Conflict of interest"),
+        "needs_other_expertise": say("Needs other expertise"),
+        "unclear": say("Unclear"),
+    }.get(value, value)
+
+
+def side(page: Page, value: str) -> str:
+    """Who asks for a decision to be looked at again."""
+    say = page.say
+    return {
+        "reporter": say("The reporter"),
+        "affected": say("A person affected"),
+        "partner": say("The partner"),
+    }.get(value, value)
+
+
+def appeal(page: Page, value: str) -> str:
+    """What became of an appeal."""
+    say = page.say
+    return {
+        "open": say("Waits for an answer"),
+        "upheld": say("The decision stands"),
+        "reversed": say("The decision is reversed"),
+        "partly": say("Part of it is taken back"),
+    }.get(value, value)
+
+
+def seen(page: Page, value: str) -> str:
+    """What the hub last saw at an address."""
+    say = page.say
+    return {
+        "checking": say("Still there"),
+        "gone": say("Seen gone"),
+        "reappeared": say("It is back"),
+        "manual": say("A person must look"),
+        "ended": say("Not watched any more"),
+    }.get(value, value)
+
+
+def bulk(page: Page, value: str) -> str:
+    """One act on many cases."""
+    say = page.say
+    return {
+        "close": say("Close"),
+        "assign": say("Name who follows them"),
+        "move": say("Move to another queue"),
+        "note": say("Write a note"),
+        "skip": say("Pass on"),
+        "release": say("Take back from whoever holds them"),
+    }.get(value, value)
+
+
+def entry(page: Page, value: str) -> str:
+    """What happened, in the list of everything that happened to a case."""
+    say = page.say
+    if value.startswith("dispatch_"):
+        return dispatch(page, value.removeprefix("dispatch_"))
+    if value.startswith("seen_"):
+        return seen(page, value.removeprefix("seen_"))
+    return {
+        "report": say("A report came"),
+        "message": say("A message"),
+        "note": say("Note"),
+        "dispatch": say("A partner was asked"),
+        "referral": say("An authority was told"),
+        "decide_dispatch": say("Decided to ask a partner"),
+        "decide_refer": say("Decided to tell an authority"),
+        "decide_advise": say("Advised and closed"),
+        "decide_close": say("Closed"),
+        "confirm": say("Confirmed"),
+        "reject": say("Rejected"),
+        "disagree": say("Two people differ"),
+        "judge": say("Said what it is, before reading the first person"),
+        "first_look": say("First look"),
+        "claim": say("Claimed"),
+        "take_over": say("Taken over"),
+        "release": say("Given back"),
+        "assess": say("Assessed"),
+        "reopen": say("Opened again"),
+        "correct_request": say("A request was corrected"),
+        "insist_request": say("Insisted on a request"),
+        "withdraw_request": say("A request was taken back"),
+        "assign": say("Who follows it"),
+        "plan": say("Planned"),
+        "skip": say("Passed on"),
+        "move": say("Moved to another queue"),
+        "next_contact_due": say("Next contact due"),
+        "merge": say("Joined with other cases"),
+        "part": say("Left its group"),
+        "split": say("Reports were split off"),
+        "undo_merge": say("The cases were taken apart again"),
+        "undo_split": say("The reports came back"),
+        "apply_assessment": say("Assessment applied to the joined cases"),
+        "apply_decision": say("Decision applied to the joined cases"),
+        "appeal_by_reporter": say("Appeal of the reporter"),
+        "appeal_by_affected": say("Appeal of a person affected"),
+        "appeal_by_partner": say("Appeal of the partner"),
+        "appeal_upheld": say("Appeal answered: the decision stands"),
+        "appeal_reversed": say("Appeal answered: the decision is reversed"),
+        "appeal_partly": say("Appeal answered: part of it is taken back"),
+        "ask_opinion": say("An opinion was asked for"),
+        "give_opinion": say("Opinion given"),
+        "first_look_missed": say("The first look is late"),
+        "confirmation_missed": say("The confirmation is late"),
+        "redact": say("A text was redacted for good"),
+        "erase_notes": say("Notes were erased"),
+        "mark_golden": say("Marked for practice"),
+        "retire_golden": say("No longer for practice"),
     }.get(value, value)

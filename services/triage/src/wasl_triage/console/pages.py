@@ -12,19 +12,30 @@ from wasl_triage.access.door import Access
 from wasl_triage.api_cases import CaseRooms
 from wasl_triage.api_protection import ProtectionRooms
 from wasl_triage.api_quality import QualityRooms
+from wasl_triage.console.audit import AuditPages
 from wasl_triage.console.cases import CasePages
+from wasl_triage.console.figures import FiguresPages
 from wasl_triage.console.helpline import HelplinePages
 from wasl_triage.console.live import LivePages
+from wasl_triage.console.practice import PracticePages
+from wasl_triage.console.protection import ProtectionPages
 from wasl_triage.console.queue import QueuePages
+from wasl_triage.console.review import ReviewPages
+from wasl_triage.console.rules import RulesPages
 from wasl_triage.console.search import SearchPages
 from wasl_triage.console.self import SelfPages
 from wasl_triage.console.signing_in import SigningInPages
 from wasl_triage.console.site import Door, Site
 from wasl_triage.desk import Desk
+from wasl_triage.figures import Figures
 from wasl_triage.helpline import Helpline
+from wasl_triage.protected import Protected
+from wasl_triage.protecting import dependents
+from wasl_triage.retention import Retention
 from wasl_triage.rules.book import RuleBook
 from wasl_triage.searching import Searching
 from wasl_triage.telephone import Telephone
+from wasl_triage.trails import Trails
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +50,8 @@ class Rooms:
     protection: ProtectionRooms
     quality: QualityRooms
     book: RuleBook
+    #: Public keys a seal of the audit trail may bear; None: seals are shown and not checked.
+    audit_keys: frozenset[str] | None = None
 
 
 class Console:
@@ -69,3 +82,18 @@ class Console:
         SearchPages(site, rooms.searching)
         HelplinePages(site, rooms.helpline, rooms.telephone)
         SelfPages(site, rooms.desk.wellbeing)
+        self._quality(site, rooms)
+
+    def _quality(self, site: Site, rooms: Rooms) -> None:
+        """Pages about how the desk works, for those who look after it."""
+        hub, pack = rooms.quality.hub, site.pack
+        figures = Figures(hub, pack)
+        ReviewPages(site, rooms.quality.reviews, figures)
+        PracticePages(site, hub, rooms.desk, rooms.quality.golden)
+        FiguresPages(site, figures)
+        RulesPages(site, hub, rooms.book)
+        AuditPages(site, Trails(hub, pack, rooms.audit_keys))
+        # Only its plan is read here, which changes nothing.
+        retention = Retention(hub, pack, holder="console", **dependents())
+        protected = Protected(hub, pack, rooms.desk, rooms.protection.holds, retention)
+        ProtectionPages(site, rooms.protection, protected, rooms.cases.working)

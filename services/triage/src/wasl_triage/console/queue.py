@@ -39,6 +39,7 @@ class QueuePages:
         chosen = page.request.path_params.get("queue")
         if chosen is not None and chosen not in page.pack.queues:
             return page.trouble(404, page.say("There is no such queue."))
+        await self._desk.saw(page.person, "queue", chosen or "all")
         waiting = await self._desk.waiting(page.person)
         cases = await self._desk.queue(page.person, SHOWN, chosen)
         return page.show("queue.html", cases=cases, waiting=waiting, chosen=chosen)

@@ -61,6 +61,11 @@ class Door(Protocol):
     async def touch(self, signed: Any) -> None:
         """Something was done: the session's silence begins anew."""
 
+    def fresh(
+        self, signed: Any, permission: Permission | None = None, *, restricted: bool = False
+    ) -> bool:
+        """Whether they showed lately enough who they are, for what this permission does."""
+
 
 @dataclass(frozen=True, slots=True)
 class Route:
@@ -239,6 +244,9 @@ class Site:
                 return page.go("code")
             if route.needs is not None and not page.person.may(route.needs):
                 return page.trouble(403, page.say("Your role does not open this page."))
+            asked = route.method == "POST" and route.needs is not None
+            if asked and not self.door.fresh(page.signed, route.needs):
+                return page.go(f"confirm?next={quote(page.path)}")
         try:
             if page.signed is not None:
                 page.shared = {name: await ask(page) for name, ask in self.shared.items()}

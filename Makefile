@@ -105,6 +105,10 @@ bench: setup ## Measure the chain against the raw limit and the naive chain
 bench-isolation: setup ## What four broken partners cost the other connectors
 	$(BIN)/python tests/bench/isolation.py
 
+.PHONY: bench-desk
+bench-desk: setup ## The desk's lines: signals, rules, matching, steps of a report, pages with 1 million cases
+	$(BIN)/python tests/bench/desk.py
+
 .PHONY: bench-peers
 bench-peers: setup ## The same work on Celery and Redis (needs redis-server)
 	$(BIN)/python tests/bench/run.py --peers

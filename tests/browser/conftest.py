@@ -7,11 +7,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from desk_hub import DeskHub, Hands
 from playwright.sync_api import Browser, sync_playwright
 from visitor import LOOKS, ROOT, Look, Visitor, World
 
 AXE = ROOT / ".wasl" / "npm" / "node_modules" / "axe-core" / "axe.min.js"
 Enter = Callable[[Look], Visitor]
+Sit = Callable[..., Hands]
 
 
 def _missing(what: str) -> None:
@@ -64,6 +66,35 @@ def enter(world: World, chromium: Browser) -> Iterator[Enter]:
         visitor.context.close()
     for visitor in inside:
         visitor.check(visitor.neutral)
+
+
+@pytest.fixture
+def desk() -> Iterator[DeskHub]:
+    with DeskHub().serving() as served:
+        yield served
+
+
+@pytest.fixture
+def sit(chromium: Browser) -> Iterator[Sit]:
+    """Somebody sits down at the desk's keyboard; nothing leaves its origin, nothing complains."""
+    seated: list[Hands] = []
+
+    def down(
+        hub: DeskHub, lang: str, *, width: int = 1280, height: int = 900, script: bool = True
+    ) -> Hands:
+        context = chromium.new_context(
+            viewport={"width": width, "height": height},
+            java_script_enabled=script,
+            locale={"ar": "ar-MA", "fr": "fr-MA"}[lang],
+        )
+        seated.append(Hands(hub, context, lang))
+        return seated[-1]
+
+    yield down
+    for hands in seated:
+        hands.context.close()
+    for hands in seated:
+        hands.check()
 
 
 @pytest.fixture(params=LOOKS, ids=str)

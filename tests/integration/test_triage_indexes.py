@@ -87,6 +87,7 @@ BY_HAND: Mapping[str, tuple[str, Mapping[str, Any], Sequence[tuple[str, int]], i
     "access.door.Access.sessions_of": ("sessions", {"name": "x"}, (("started_at", -1),), 0),
     "access.commands.sessions": ("sessions", {"name": "x"}, (("started_at", 1),), 0),
     "rules.operating.show_history": ("rulesets", {}, (("version", -1),), 200),
+    "console.practice.PracticePages._case": ("golden", {"case_id": "x"}, (), 0),
     "rules.operating._served": ("rulesets", {"pack": "ma"}, (("version", -1),), 1),
 }
 

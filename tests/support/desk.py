@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The desk's pages as somebody sees them, over the real application on a memory store."""
 
+import hashlib
 import html
 import re
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ import httpx
 from fastapi import FastAPI, Request
 from triage_world import ANA, BEA, LEA, PEPPER, SUE, World
 from wasl_schemas.rules import RULES_FILE
+from wasl_triage import sealing
 from wasl_triage.api_cases import CaseRooms
 from wasl_triage.api_protection import ProtectionRooms
 from wasl_triage.api_quality import QualityRooms
@@ -23,9 +25,11 @@ from wasl_triage.settings import Staff
 from wasl_triage.telephone import Telephone
 
 BASE = "http://desk.test"
+#: Signs days of the audit trail.
+SEAL = sealing.signing_key(hashlib.sha256(b"seals in tests").digest(), derived=False)
 PACK = Path(__file__).parents[2] / "deploy" / "country-packs" / "ma"
 #: Nobody's token: the pages are tested with people who are signed in already.
-_NOBODY = f'[{{"name": "nobody", "sha256": "{0:064d}", "roles": ["observer"]}}]'
+NOBODY = f'[{{"name": "nobody", "sha256": "{0:064d}", "roles": ["observer"]}}]'
 
 
 @dataclass
@@ -63,6 +67,7 @@ def rooms(world: World, telephone: httpx.AsyncClient | None = None) -> pages.Roo
         protection=ProtectionRooms.of(world.hub, world.pack, world.desk),
         quality=QualityRooms.of(world.hub, world.pack, world.desk),
         book=RuleBook(PACK / RULES_FILE, world.pack, world.hub),
+        audit_keys=frozenset({sealing.public(SEAL)}),
     )
 
 
@@ -74,7 +79,7 @@ def application(world: World, door: Door) -> FastAPI:
     """The pages of the console on the world's desk."""
     console = pages.Console(world.pack, world.hub.clock, door, rooms(world))
     return create_app(
-        world.desk, world.pack, Staff.parse(_NOBODY), world.hub.metrics, world.hub.clock,
+        world.desk, world.pack, Staff.parse(NOBODY), world.hub.metrics, world.hub.clock,
         rooms=[console.register],
     )  # fmt: skip
 

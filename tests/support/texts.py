@@ -4,14 +4,18 @@
 ``make texts`` prints what a language lacks, ready to be pasted into ``locale/<language>/<area>.po``.
 """
 
+import ast
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from fnmatch import fnmatch
 from importlib import resources
 from pathlib import Path
 
 from babel.messages.catalog import Catalog, Message
 from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import write_po
+from jinja2 import Environment
+from jinja2.nodes import Call, Const, Getattr
 from wasl_chassis.i18n import Locale
 
 #: Packages with pages.
@@ -22,10 +26,21 @@ _OPTIONS = {"**/templates/**.html": {"silent": "false", "trim_blocks": "true"}}
 _KEYWORDS: tuple[Mapping[str, tuple[int, ...]], ...] = (
     {"_": (1,), "n_": (1, 2), "say": (1,)},
     {"say": (2,), "gettext": (2,), "ngettext": (2, 3)},
-    # Refusals of use cases, which the pages say in the reader's language.
-    {"Refused": (1,), "Forbidden": (1,), "Missing": (2,)},
-    {"Refused": (2,), "Missing": (3,)},
 )
+#: The package whose pages say what its use cases refuse.
+_DESK = "wasl_triage"
+#: Where a refusal holds its sentences: places of arguments, and names of keywords.
+_REFUSALS: dict[str, tuple[int | str, ...]] = {
+    "Refused": (0, 1),
+    "Forbidden": (0,),
+    "Missing": (1, 2),
+    "Done": ("why",),
+}
+#: Functions that answer with the sentences of a refusal.
+_ANSWERS = {"may_merge", "may_split", "may_join_again", "_excluded"}
+#: Commands refuse in English, and item keys with the words of a closed list.
+_NOT_SAID = ("*commands.py", "rules/operating.py", "matching/*", "domain/itemkey.py")
+_FUNCTION = ast.FunctionDef | ast.AsyncFunctionDef
 #: A sentence, or its singular and plural.
 Id = str | tuple[str, ...]
 
@@ -43,7 +58,74 @@ def used(package: str) -> dict[Id, list[tuple[str, int]]]:
         ):
             key: Id = (sentence[0], sentence[1]) if isinstance(sentence, tuple) else sentence
             found.setdefault(key, []).append((file, line))
+    for text, place in _spoken(folder(package)):
+        found.setdefault(text, []).append(place)
+    if package == _DESK:
+        for text, place in _refusals(folder(package)):
+            found.setdefault(text, []).append(place)
     return found
+
+
+def _spoken(root: Path) -> Iterator[tuple[str, tuple[str, int]]]:
+    """``page.say`` of templates, which Babel passes over: it sees plain names only."""
+    for path in sorted((root / "templates").rglob("*.html")):
+        for call in Environment(autoescape=True).parse(path.read_text("utf-8")).find_all(Call):
+            match call:
+                case Call(node=Getattr(attr="say"), args=[Const(value=str(text)), *_]):
+                    yield text, (path.relative_to(root).as_posix(), call.lineno)
+
+
+def _refusals(root: Path) -> Iterator[tuple[str, tuple[str, int]]]:
+    """The constant sentences of refusals; one with values in it has them in braces."""
+    for path in sorted(root.rglob("*.py")):
+        file = path.relative_to(root).as_posix()
+        if any(fnmatch(file, pattern) for pattern in _NOT_SAID):
+            continue
+        tree = ast.parse(path.read_text("utf-8"))
+        for scope in (tree, *(n for n in ast.walk(tree) if isinstance(n, _FUNCTION))):
+            for text, line in _said(scope, scope, tree):
+                yield text, (file, line)
+
+
+def _said(node: ast.AST, scope: ast.AST, module: ast.Module) -> Iterator[tuple[str, int]]:
+    """What the calls of a scope say, and what it returns; inner functions are scopes themselves."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.Call):
+            places = _REFUSALS.get(ast.unparse(child.func).rpartition(".")[2], ())
+            given = dict(enumerate(child.args)) | {k.arg: k.value for k in child.keywords}
+            for place in places:
+                if place in given:
+                    yield from _constants(given[place], (scope, module))
+        elif isinstance(child, ast.Return) and getattr(scope, "name", "") in _ANSWERS:
+            yield from _constants(child.value, ())
+        if not isinstance(child, _FUNCTION):
+            yield from _said(child, scope, module)
+
+
+def _constants(node: ast.AST | None, scopes: Sequence[ast.AST]) -> Iterator[tuple[str, int]]:
+    """The texts an expression may be; a name is any text it is given in the nearest scope."""
+    match node:
+        case ast.Constant(value=str(text)):
+            yield text, node.lineno
+        case ast.IfExp():
+            yield from (*_constants(node.body, scopes), *_constants(node.orelse, scopes))
+        case ast.Tuple():
+            for one in node.elts:
+                yield from _constants(one, scopes)
+        case ast.Name():
+            given = (_given(scope, node.id) for scope in scopes)
+            for value in next((values for values in given if values), []):
+                yield from _constants(value, ())
+
+
+def _given(scope: ast.AST, name: str) -> list[ast.expr]:
+    """What a name is set to."""
+    assigned = [n for n in ast.walk(scope) if isinstance(n, ast.Assign)]
+    return [
+        n.value
+        for n in assigned
+        if any(isinstance(t, ast.Name) and t.id == name for t in n.targets)
+    ]
 
 
 def missing(package: str, lang: str) -> dict[Id, list[tuple[str, int]]]:

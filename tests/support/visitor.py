@@ -14,10 +14,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 from urllib.parse import unquote, urlsplit
 
 import uvicorn
+from fastapi import FastAPI
 from intake_hub import Hub
 from playwright.sync_api import (
     BrowserContext,
@@ -42,8 +43,49 @@ PATIENCE_MS = 8_000
 _REFUSED = re.compile(r"^Failed to load resource: .* status of (404|422|429|503)")
 
 
-class World:
-    """The application of intake with Morocco's pack on a store in memory, served on loopback."""
+class Served:
+    """An application on loopback, in a thread of its own; ``stopping``: what streams is to end."""
+
+    app: FastAPI
+    url = ""
+    stopping = False
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do something where the server lives."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
+
+    @contextmanager
+    def serving(self) -> Iterator[Self]:
+        config = uvicorn.Config(
+            self.app, "127.0.0.1", 0, log_level="warning", access_log=False, server_header=False
+        )
+        server = uvicorn.Server(config)
+        self._loop = asyncio.new_event_loop()
+        self.stopping = False
+        ready = threading.Event()
+
+        async def serve() -> None:
+            task = asyncio.ensure_future(server.serve())
+            while not server.started and not task.done():
+                await asyncio.sleep(0.01)
+            ready.set()
+            await task
+
+        thread = threading.Thread(target=lambda: self._loop.run_until_complete(serve()))
+        thread.start()
+        try:
+            assert ready.wait(20), "the server did not start"
+            port = server.servers[0].sockets[0].getsockname()[1]
+            self.url = f"http://127.0.0.1:{port}"
+            yield self
+        finally:
+            self.stopping = server.should_exit = True
+            thread.join(20)
+            self._loop.close()
+
+
+class World(Served):
+    """The application of intake with Morocco's pack on a store in memory."""
 
     def __init__(self) -> None:
         self.hub = Hub()
@@ -69,42 +111,9 @@ class World:
             gate=gate,
             clock=self.hub.clock,
         )
-        self.url = ""
 
     def later(self, **delta: float) -> None:
         self.hub.clock.advance(timedelta(**delta))
-
-    def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Do something where the server lives."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
-
-    @contextmanager
-    def serving(self) -> Iterator["World"]:
-        config = uvicorn.Config(
-            self.app, "127.0.0.1", 0, log_level="warning", access_log=False, server_header=False
-        )
-        server = uvicorn.Server(config)
-        self._loop = asyncio.new_event_loop()
-        ready = threading.Event()
-
-        async def serve() -> None:
-            task = asyncio.ensure_future(server.serve())
-            while not server.started and not task.done():
-                await asyncio.sleep(0.01)
-            ready.set()
-            await task
-
-        thread = threading.Thread(target=lambda: self._loop.run_until_complete(serve()))
-        thread.start()
-        try:
-            assert ready.wait(20), "the server did not start"
-            port = server.servers[0].sockets[0].getsockname()[1]
-            self.url = f"http://127.0.0.1:{port}"
-            yield self
-        finally:
-            server.should_exit = True
-            thread.join(20)
-            self._loop.close()
 
 
 #: Pages to read.

@@ -776,8 +776,8 @@ class _Checks:
             ("desk", "queues"): self.desk.queues,
             ("desk", "opinions"): self.desk.opinions,
         }
-        for register, name in self.lexicon.registers.items():
-            yield "lexicon", f"registers.{register}", name
+        for register, label in self.lexicon.registers.items():
+            yield "lexicon", f"registers.{register}", label
         for term in self.lexicon.terms:
             yield "lexicon", f"terms[{term.id}].label", term.label
         for (section, name), entries in titled.items():

@@ -143,14 +143,14 @@ def check_lexicon(lexicon: Lexicon, categories: Collection[str]) -> Iterator[tup
                 yield f"{place}.examples", "expected one that fits and one that does not"
     for term in sorted(known - used):
         yield f"terms[{term}]", "no cue uses it; use it or take it out"
-    for one in lexicon.terms:
-        for register, phrases in one.words.items():
+    for spoken in lexicon.terms:
+        for register, phrases in spoken.words.items():
             if register not in lexicon.registers:
-                yield f"terms[{one.id}].words.{register}", "expected a register of [registers]"
+                yield f"terms[{spoken.id}].words.{register}", "expected a register of [registers]"
             for phrase in phrases:
                 for low, high in re.findall(r"\{(\d+)-(\d+)\}", phrase):
                     if not int(low) < int(high) <= int(low) + 100:
                         yield (
-                            f"terms[{one.id}].words.{register}",
+                            f"terms[{spoken.id}].words.{register}",
                             f"'{phrase}': expected a range of at most 100 numbers",
                         )

@@ -175,7 +175,7 @@ async def test_no_more_than_the_pack_allows(world: World) -> None:
     world_pack = world.pack
     before, world_pack.desk = world_pack.desk, desk
     try:
-        with pytest.raises(Refused, match="More than 1"):
+        with pytest.raises(Refused, match="More cases fit"):
             await bulk.preview(SAM, _close())
     finally:
         world_pack.desk = before

@@ -455,7 +455,7 @@ def test_nothing_leaves_unless_each_needed_answer_holds(
             )
             named = [m for m in found if m.field == f"answers.{question.id}"]
             assert bool(named) == (answer != question.needed), (question.id, answer)
-            assert all(str(question.text["en"]) in m.message for m in named)
+            assert all(str(question.text["en"]) in m.told()[0] for m in named)
 
 
 @pytest.mark.parametrize("category", LEAVE)
@@ -472,7 +472,7 @@ def test_a_law_is_cited_only_when_its_elements_are_there(pack: CountryPack, cate
                     pack, _facts(category, answers=given), good, ANA, on=ON, connectors=CONNECTORS
                 )
                 assert [m.field for m in found] == [f"answers.{element}"]
-                assert str(pack.questions[element].text["en"]) in found[0].message
+                assert str(pack.questions[element].text["en"]) in found[0].told()[0]
                 cited += 1
     assert cited or not any(pack.laws[g.ref].elements for g in _laws(pack, category))
 

@@ -43,7 +43,7 @@ async def _missing(attempt: Any) -> dict[str, str]:
     with pytest.raises(NotLawful) as refused:
         await attempt
     assert all(m.fix for m in refused.value.missing)
-    return {m.field: m.message for m in refused.value.missing}
+    return {m.field: m.told()[0] for m in refused.value.missing}
 
 
 async def _proposed(world: World, category: str = "hate_speech") -> Case:

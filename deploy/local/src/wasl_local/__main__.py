@@ -88,11 +88,22 @@ async def _run(
             (folder / "samples-played").touch()
         if stay:
             console.print(f"portal: {stack.url('intake')}/", highlight=False)
+            await _desk(stack, console)
             console.print(f"logs: {stack.logs}; Ctrl-C or `make down-local` ends it")
             while True:
                 stack.watch()
                 await asyncio.sleep(1)
         console.print("stopping")
+
+
+async def _desk(stack: Stack, console: Console) -> None:
+    """Where the desk's pages are, and how to be the first to sign in."""
+    desk = stack.url("triage")
+    console.print(f"desk: {desk}/", highlight=False)
+    for name, invitation in (await stack.invitations()).items():
+        where = f"{desk}/en/sign-in/first"
+        told = f"  {name:12} {where} with the invitation {invitation}"
+        console.print(told, highlight=False, soft_wrap=True)
 
 
 async def _play(stack: Stack, console: Console) -> None:

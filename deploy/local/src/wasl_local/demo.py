@@ -186,7 +186,7 @@ class Demo:
             f"{joined} duplicates joined the case of the first report of their item",
             f"{requests} requests to partners, each once",
             f"{mails} mails to reporters, {packages} files for authorities",
-            f"portal: {self._stack.url('intake')}/",
+            f"portal: {self._stack.url('intake')}/, desk: {self._stack.url('triage')}/",
             f"a receipt to try there: {pick.receipt}",
         ]
 

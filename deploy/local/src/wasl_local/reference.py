@@ -8,18 +8,22 @@ page is stale.
 import importlib
 import sys
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import SecretStr
 from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings
 from wasl_chassis import consuming, outbox, service
 from wasl_chassis.metrics import Metric
-from wasl_chassis.settings import Settings, variable
+from wasl_chassis.settings import ProcessSettings, Settings, variable
 
 from wasl_local.settings import LocalSettings
 
 ROOT = Path(__file__).resolve().parents[4]
 SERVICES = ("intake", "triage", "platform-gateway", "notify")
+#: Processes of a service that have neither broker nor database, by their package in it.
+ALONE = {"intake": "channels", "triage": "matching"}
+SettingsT = TypeVar("SettingsT", bound=ProcessSettings)
 
 
 def package(name: str) -> str:
@@ -33,26 +37,41 @@ def settings_of(name: str) -> type[Settings]:
 
 def roles_of(name: str) -> list[type[Settings]]:
     """The Settings class of each role of a service, in the order of its ``settings`` module."""
-    module = importlib.import_module(f"{package(name)}.settings")
+    found = _classes(f"{package(name)}.settings", Settings)
+    # A part of another one's is no role.
+    return [cls for cls in found if not any(cls in other.__mro__[1:] for other in found)]
+
+
+def _classes(name: str, base: type[SettingsT]) -> list[type[SettingsT]]:
+    """What a module adds to ``base``. Raises LookupError where it adds nothing."""
+    module = importlib.import_module(name)
     found = [
         value
         for value in vars(module).values()
-        if isinstance(value, type) and issubclass(value, Settings) and value is not Settings
+        if isinstance(value, type) and issubclass(value, base) and value.__module__ == name
     ]
     if not found:
-        raise LookupError(f"{module.__name__} should define a Settings class")
+        raise LookupError(f"{name} should define a {base.__name__} class")
     return found
 
 
 def metrics_of(name: str) -> tuple[Metric, ...]:
-    found: tuple[Metric, ...] = importlib.import_module(f"{package(name)}.metrics").METRICS
-    return found
+    """What any process of a service measures."""
+    return tuple(metric for _, metrics in _measured(name) for metric in metrics)
+
+
+def _measured(name: str) -> list[tuple[str, tuple[Metric, ...]]]:
+    """Its metrics by process."""
+    processes = [(name, package(name))]
+    if name in ALONE:
+        processes.append((f"{name}: {ALONE[name]}", f"{package(name)}.{ALONE[name]}"))
+    return [(title, importlib.import_module(f"{m}.metrics").METRICS) for title, m in processes]
 
 
 def metrics_page() -> str:
     groups = [
         ("Every service", (*service.METRICS, *consuming.METRICS, *outbox.METRICS)),
-        *((name, metrics_of(name)) for name in SERVICES),
+        *(group for name in SERVICES for group in _measured(name)),
     ]
     lines = [
         "# Metrics",
@@ -95,7 +114,7 @@ def _rows(cls: type[BaseSettings], skip: frozenset[str] = frozenset()) -> list[s
 
 
 def _variable(cls: type[BaseSettings], field: str) -> str:
-    if issubclass(cls, Settings):
+    if issubclass(cls, ProcessSettings):
         return variable(cls, field)
     return f"{cls.model_config.get('env_prefix', '')}{field}".upper()
 
@@ -126,9 +145,24 @@ def settings_page() -> str:
         for role in others:
             title = f"## {name}: {role.__name__}"
             lines += ["", title, "", *head, *_rows(role, frozenset(Settings.model_fields))]
+        if name in ALONE:
+            lines += _alone(name)
     local = "`make demo` and `make up-local`. None of these has the form `NAME_FILE`."
     lines += ["", "## The local run", "", local, "", *head, *_rows(LocalSettings)]
     return "\n".join(lines) + "\n"
+
+
+def _alone(name: str) -> list[str]:
+    """The sections of a process that has no broker and no database."""
+    common = ", ".join(f"`{variable(ProcessSettings, f)}`" for f in ProcessSettings.model_fields)
+    lines = ["", f"## {name}: {ALONE[name]}", "", f"With {common}, and nothing else of the above."]
+    for cls in _classes(f"{package(name)}.{ALONE[name]}.settings", ProcessSettings):
+        known: set[str] = set()
+        for base in cls.__bases__:
+            known |= set(base.model_fields) if issubclass(base, BaseSettings) else set()
+        lines += ["", f"### {cls.__name__}", "", "| variable | default | meaning |"]
+        lines += ["|---|---|---|", *_rows(cls, frozenset(known))]
+    return lines
 
 
 def main() -> int:

@@ -36,6 +36,12 @@ _STAFF = {
     ANALYST: ["analyst", "child_safety"],
     REVIEWER: ["analyst", "legal_reviewer", "child_safety"],
 }
+#: Accounts of the desk's pages. Nobody has them until somebody uses the invitation; with the two a
+#: developer reaches every page, a second look at their own decision included.
+ACCOUNTS = {
+    "analyst": "analyst,counsellor,child_safety",
+    "supervisor": "supervisor,legal_reviewer,rules_manager,data_officer,administrator,child_safety",
+}
 #: Settings of the hub that the launcher hands on from its own environment.
 _HANDED_ON = ("WASL_LOG_LEVEL", "WASL_MONGO_DRIVER", "WASL_TRACING")
 _GRACE = 30.0
@@ -93,7 +99,7 @@ class Stack:
     @property
     def api_key(self) -> str:
         """The key whose holder may name any channel, as the samples do."""
-        return api_key.spelt(base64.b64decode(self.secret("api-key"))[: api_key.SIZE])
+        return self._api_key("api-key")
 
     @property
     def simulates_partners(self) -> bool:
@@ -102,16 +108,40 @@ class Stack:
 
     async def trace(self, receipt: str) -> list[str]:
         """The cases of a report, from the operators' command."""
-        command = (sys.executable, "-m", "wasl_cli", "report", "trace", "-", "--json")
+        status, out, _ = await self._wasl("report", "trace", "-", given=f"{receipt}\n")
+        return list(json.loads(out)["cases"]) if status == 0 else []
+
+    async def invitations(self) -> dict[str, str]:
+        """A fresh invitation for each of :data:`ACCOUNTS` that nobody has taken over yet.
+
+        It is made by the operators' command, works once and is kept nowhere. Raises StackError.
+        """
+        taken = {row["name"] for row in await self._rows("list") if row["state"] != "invited"}
+        found = {}
+        for name, roles in ACCOUNTS.items():
+            if name not in taken:
+                rows = await self._rows("invite", name, "--roles", roles)
+                found[name] = next(str(r["value"]) for r in rows if r["what"] == "invitation")
+        return found
+
+    async def _rows(self, *arguments: str) -> list[dict[str, Any]]:
+        status, out, error = await self._wasl("people", *arguments)
+        if status != 0:
+            raise StackError(f"`wasl people {arguments[0]}` ended with status {status}: {error}")
+        rows: list[dict[str, Any]] = json.loads(out)
+        return rows
+
+    async def _wasl(self, *arguments: str, given: str = "") -> tuple[int, str, str]:
+        """The operators' command, told to answer in JSON: status and what it printed."""
         process = await asyncio.create_subprocess_exec(
-            *command,
+            *(sys.executable, "-m", "wasl_cli", *arguments, "--json"),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
             env=self._environment(),
         )
-        out, _ = await process.communicate(f"{receipt}\n".encode())
-        return list(json.loads(out)["cases"]) if process.returncode == 0 else []
+        out, error = await process.communicate(given.encode())
+        return process.returncode or 0, out.decode(), error.decode().strip()
 
     def watch(self) -> None:
         """Raises :class:`StackError` when a process has ended."""
@@ -218,11 +248,22 @@ class Stack:
     def _webhook_secret(self, name: str) -> str:
         return f"whsec_{self.secret(name)}"
 
-    def _holder(self) -> dict[str, Any]:
+    def _api_key(self, name: str) -> str:
+        return api_key.spelt(base64.b64decode(self.secret(name))[: api_key.SIZE])
+
+    def _holders(self) -> dict[str, Any]:
+        """Whom intake knows: the samples, and the desk for people who call or chat."""
         return {
-            "sha256": api_key.digest(self.api_key),
-            "channels": get_args(ChannelWord),
-            "scopes": ["report", "xarf", "batch"],
+            "demo": {
+                "sha256": api_key.digest(self.api_key),
+                "channels": get_args(ChannelWord),
+                "scopes": ["report", "xarf", "batch"],
+            },
+            "desk": {
+                "sha256": api_key.digest(self._api_key("desk-key")),
+                "channels": ["phone", "chat"],
+                "scopes": ["report"],
+            },
         }
 
     def _roles(self) -> list[Role]:
@@ -269,7 +310,7 @@ class Stack:
         intake = {
             "WASL_INTAKE_PORT": str(self._ports["intake"]),
             "WASL_INTAKE_SPOOL": str(self.folder / "intake-spool"),
-            "WASL_INTAKE_API_KEYS": json.dumps({"demo": self._holder()}),
+            "WASL_INTAKE_API_KEYS": json.dumps(self._holders()),
             "WASL_INTAKE_FLOOD_RATE": "100000",
             "WASL_INTAKE_FLOOD_SIMILAR": "100000",
         }
@@ -281,6 +322,9 @@ class Stack:
                 "wasl_triage",
                 WASL_TRIAGE_PORT=str(self._ports["triage"]),
                 WASL_TRIAGE_STAFF=json.dumps(staff),
+                WASL_TRIAGE_PUBLIC_URL=self.url("triage"),
+                WASL_TRIAGE_INTAKE_URL=self.url("intake"),
+                WASL_TRIAGE_INTAKE_KEY=self._api_key("desk-key"),
             ),
             self._service("notify", "wasl_notify", **notify),
             *(self._gateway(name, config) for name, config in configs.items()),

@@ -475,7 +475,9 @@ def _results(results: list[Done]) -> Results:
                 done=r.done,
                 why=r.why,
                 missing=[
-                    MissingView(field=m.field, message=m.message, fix=m.fix) for m in r.missing
+                    MissingView(field=m.field, message=message, fix=fix)
+                    for m in r.missing
+                    for message, fix in [m.told()]
                 ],
             )
             for r in results

@@ -25,7 +25,7 @@ from wasl_triage.auditing import Stream, journal
 from wasl_triage.casework import Hub
 from wasl_triage.desk import Desk, NoSuchCase, NotLawful, Refused, need, visible
 from wasl_triage.domain.case import Action, Case
-from wasl_triage.domain.decisions import CloseReason, Missing, Proposal, Words
+from wasl_triage.domain.decisions import CloseReason, Missing, Proposal, Words, one_of
 from wasl_triage.domain.people import Permission, Person
 from wasl_triage.grouping import Done, reasoned
 from wasl_triage.repository import CASES
@@ -124,8 +124,9 @@ class Bulk:
         """Do it to exactly the cases the token was made of, and say of each what became of it.
         Raises as :meth:`preview`, and Refused where the set has changed.
         """
-        reasoned(wanted.reason)
         request = wanted.request
+        self._may(person, request)
+        reasoned(wanted.reason)
         shown = await self.preview(person, request)
         if shown.token != wanted.token:
             raise Refused("The cases have changed since they were shown", "Look at them again.")
@@ -146,14 +147,13 @@ class Bulk:
             case BulkAction.CLOSE:
                 need(person, Permission.DECIDE)
                 if wanted.close_reason is None:
-                    known = ", ".join(CloseReason)
-                    missing.append(Missing("close_reason", "is missing", f"Use one of: {known}."))
+                    fix, known = "Use one of: {reasons}.", one_of(CloseReason)
+                    missing.append(Missing("close_reason", "is missing", fix, known))
             case BulkAction.MOVE:
                 if wanted.queue not in self._pack.queues:
-                    known = ", ".join(self._pack.queues)
-                    missing.append(
-                        Missing("queue", "is no queue of the country pack", f"Use one of: {known}.")
-                    )
+                    fix = "Use one of: {queues}."
+                    known = {"queues": ", ".join(self._pack.queues)}
+                    missing.append(Missing("queue", "is no queue of the country pack", fix, known))
         if wanted.selection == Selection(states=wanted.selection.states):
             missing.append(
                 Missing("selection", "fits every case", "Name what the cases have in common.")
@@ -186,7 +186,7 @@ class Bulk:
             cases = [c for c in cases if wanted.bank in c.banks]
         if len(cases) > limit or len(found) == _READ:
             raise Refused(
-                f"More than {limit} cases fit, and one bulk action touches no more",
+                "More cases fit than one bulk action may touch",
                 "Narrow the selection.",
             )
         return cases
@@ -214,8 +214,10 @@ class Bulk:
             await self._act(person, case_id, wanted, reason)
         except NotLawful as law:
             return Done(case_id, done=False, missing=tuple(law.missing))
-        except (Refused, IllegalTransition) as why:
+        except Refused as why:
             return Done(case_id, done=False, why=str(why))
+        except IllegalTransition:
+            return Done(case_id, done=False, why="The case is not in a state for this")
         except NoSuchCase:
             return Done(case_id, done=False, why="There is no such case any more")
         return Done(case_id, done=True)

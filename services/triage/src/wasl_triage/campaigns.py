@@ -6,7 +6,7 @@ forgotten after :data:`KEEP`. A campaign marks copies; it never raises a severit
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -65,18 +65,51 @@ def name_of(report_id: str) -> str:
     return hashlib.sha256(report_id.encode()).hexdigest()[:16]
 
 
-async def candidates(store: Store, sketches: Mapping[str, Sketch]) -> list[SketchRow]:
+class Known:
+    """Kept reports a batch may be copies of, by their bands. Reports of one sketch are held and
+    compared as one, so that a flood of the same words costs little more than its first report.
+    """
+
+    def __init__(self, rows: Iterable[SketchRow] = ()) -> None:
+        self._sketches: dict[str, Sketch] = {}
+        self._rows: dict[str, list[SketchRow]] = {}
+        self._by_band: dict[str, list[str]] = {}
+        for row in rows:
+            self.add(row)
+
+    def add(self, row: SketchRow) -> None:
+        if row.sketch not in self._rows:
+            sketch = Sketch.parse(row.sketch)
+            if sketch is None:  # of another scheme; nothing can be compared with it
+                return
+            self._sketches[row.sketch], self._rows[row.sketch] = sketch, []
+            for band in row.bands:
+                self._by_band.setdefault(band, []).append(row.sketch)
+        self._rows[row.sketch].append(row)
+
+    def near(self, report_id: str, bands: Iterable[str]) -> list[tuple[SketchRow, Sketch]]:
+        """Other reports that share a band, one after the other."""
+        drawn = dict.fromkeys(text for band in bands for text in self._by_band.get(band, ()))
+        return [
+            (row, self._sketches[text])
+            for text in drawn
+            for row in self._rows[text]
+            if row.report_id != report_id
+        ]
+
+
+async def candidates(store: Store, sketches: Mapping[str, Sketch]) -> Known:
     """One query for a batch: every kept report that shares a band with one of these."""
     bands = sorted({band for sketch in sketches.values() for band in sketch.bands})
     if not bands:
-        return []
+        return Known()
     docs = await store.find(SKETCHES, {"bands": {"$in": bands}}, limit=_MOST)
-    return [SKETCHES.decode(doc) for doc in docs]
+    return Known(SKETCHES.decode(doc) for doc in docs)
 
 
 def place(
     uow: UnitOfWork,
-    known: list[SketchRow],
+    known: Known,
     report_id: str,
     cases: tuple[str, ...],
     sketch: Sketch,
@@ -85,19 +118,14 @@ def place(
 
     ``known``: candidates; the report joins them, so that the next of its batch finds it.
     """
-    bands = set(sketch.bands)
-    near = [
-        (row, other)
-        for row in known
-        if row.report_id != report_id
-        and not bands.isdisjoint(row.bands)
-        and (other := Sketch.parse(row.sketch)) is not None
-    ]
-    found = join(sketch, (Candidate(row.campaign, other) for row, other in near))
+    bands = sketch.bands
+    near = known.near(report_id, bands)
+    distinct = {(row.campaign, row.sketch): other for row, other in near}
+    found = join(sketch, (Candidate(name, other) for (name, _), other in distinct.items()))
     campaign = found.campaign if found else name_of(report_id)
-    row = SketchRow(report_id, cases, str(sketch), sketch.bands, campaign, uow.now())
+    row = SketchRow(report_id, cases, str(sketch), bands, campaign, uow.now())
     uow.put(SKETCHES, row)
-    known.append(row)
+    known.add(row)
     if found is None:
         return None
     names = {found.campaign, *found.absorbed}

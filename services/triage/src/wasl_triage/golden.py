@@ -6,7 +6,7 @@ its date or what became of it; whoever had a part in the case is not shown it. W
 is never golden. A person sees their own answers; everybody sees figures without names.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pydantic import Field
 from wasl_chassis.work import UnitOfWork
@@ -21,7 +21,7 @@ from wasl_triage.desk import Desk, NoSuchCase, NotLawful, Refused, need
 from wasl_triage.domain.agreement import Kappa, by_label, kappa
 from wasl_triage.domain.assessment import check_category
 from wasl_triage.domain.case import Case
-from wasl_triage.domain.decisions import Missing, Words
+from wasl_triage.domain.decisions import Words
 from wasl_triage.domain.people import Permission, Person
 from wasl_triage.quality import GOLDEN, GOLDEN_ANSWERS, Golden, GoldenAnswer
 from wasl_triage.repository import CASES
@@ -80,7 +80,7 @@ class GoldenItems:
 
         async def work(uow: UnitOfWork, case: Case) -> None:
             if missing := check_category(self._pack, wanted.expected):
-                raise NotLawful([Missing("expected", m.message, m.fix) for m in missing])
+                raise NotLawful([replace(m, field="expected") for m in missing])
             if case.state not in CASE.settled:
                 raise Refused("The case is not settled", "Mark it once it is.")
             spoken_of = {

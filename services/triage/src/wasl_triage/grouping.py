@@ -187,7 +187,7 @@ class Grouping:
         need(person, Permission.MERGE)
 
         async def work(uow: UnitOfWork) -> Operation:
-            done = await live(uow, operation_id, Kind.MERGE)
+            done = await live(self._desk, uow, person, operation_id, Kind.MERGE)
             lead = await held(self._desk, uow, person, done.cases[0])
             members = [await free(self._desk, uow, person, i) for i in done.cases[1:]]
             for later in await self.of(lead.id):
@@ -363,11 +363,17 @@ async def operation(
     return row
 
 
-async def live(uow: UnitOfWork, operation_id: str, kind: Kind) -> Operation:
-    """The operation of this kind, not undone yet. Raises NoSuchCase, Refused."""
+async def live(
+    desk: Desk, uow: UnitOfWork, person: Person, operation_id: str, kind: Kind
+) -> Operation:
+    """The operation of this kind, not undone yet, on cases the person sees. Raises NoSuchCase,
+    Refused.
+    """
     row = await uow.get(OPERATIONS, operation_id)
     if row is None or row.kind is not kind:
         raise NoSuchCase
+    for case_id in row.cases:
+        await desk.case(uow, case_id, person)
     if row.undone_by is not None:
         raise Refused("It was undone already", "Read the case again.")
     return row

@@ -7,7 +7,7 @@ meanwhile is kept under the hold's own key, which goes when the hold is lifted. 
 receipt may still withdraw: that erasure is theirs, not the hub's.
 """
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import Field
@@ -19,11 +19,15 @@ from wasl_schemas.ids import uuid7
 
 from wasl_triage.auditing import audit
 from wasl_triage.casework import NOTE, Hub
-from wasl_triage.desk import Desk, Refused, need
+from wasl_triage.desk import Desk, NoSuchCase, Refused, need
 from wasl_triage.domain.case import Case
 from wasl_triage.domain.decisions import Words
 from wasl_triage.domain.people import Permission, Person
 from wasl_triage.repository import CASES, Report
+
+
+#: No hold reaches further, and no date that the database cannot hold.
+LATEST = datetime(2200, 1, 1, tzinfo=UTC)
 
 
 class HoldRequest(Model):
@@ -33,7 +37,7 @@ class HoldRequest(Model):
 
     body: Slug
     reason: Words = Field(min_length=1)
-    until: Timestamp
+    until: Timestamp = Field(le=LATEST)
 
 
 class LiftRequest(Model):
@@ -122,9 +126,11 @@ class Holds:
 
         async def work(uow: UnitOfWork) -> Hold:
             hold = await uow.get(HOLDS, hold_id)
-            if hold is None or not hold.stands:
-                raise Refused("No such hold stands", "Take an id from the list of holds.")
+            if hold is None:
+                raise NoSuchCase
             case = await self._desk.case(uow, hold.case_id, person)
+            if not hold.stands:
+                raise Refused("No such hold stands", "Take an id from the list of holds.")
             if hold.lift_asked_by == person.name:
                 raise Refused("You asked for it to be lifted", "Another person has to do it.")
             if hold.lift_asked_by is None:
@@ -153,9 +159,11 @@ class Holds:
 
         async def work(uow: UnitOfWork) -> Hold:
             hold = await uow.get(HOLDS, hold_id)
-            if hold is None or not hold.stands or hold.lift_asked_by is None:
-                raise Refused("Nobody asked for such a hold to be lifted", "Read the list again.")
+            if hold is None:
+                raise NoSuchCase
             case = await self._desk.case(uow, hold.case_id, person)
+            if not hold.stands or hold.lift_asked_by is None:
+                raise Refused("Nobody asked for such a hold to be lifted", "Read the list again.")
             none = {"lift_asked_by": None, "lift_asked_at": None, "lift_reason": None}
             hold = hold.model_copy(update=none)
             uow.put(HOLDS, hold)

@@ -85,12 +85,14 @@ def _takes(model: type[Model]) -> dict[str, Any]:
 
 
 def _lawful(missing: Sequence[Missing]) -> Problem:
+    told = [(m.field, *m.told()) for m in missing]
     errors: list[FieldError] = [
-        {"field": m.field, "message": m.message, "fix": m.fix, "code": "missing"} for m in missing
+        {"field": field, "message": message, "fix": fix, "code": "missing"}
+        for field, message, fix in told
     ]
     if any(m.field == "role" for m in missing):
-        return Problem(403, "Your role does not allow this", missing[0].message, errors)
-    detail = "; ".join(f"{m.field} {m.message}" for m in missing)
+        return Problem(403, "Your role does not allow this", told[0][1], errors)
+    detail = "; ".join(f"{field} {message}" for field, message, _ in told)
     return Problem(422, "The law of decisions is not satisfied", detail, errors)
 
 
@@ -121,7 +123,7 @@ def create_app(
         version="1",
         docs_url=None,
         redoc_url=None,
-        openapi_url="/api/v1/openapi.json",
+        openapi_url=None,
     )
     headers = Headers(Addresses(public=public))
     add_problem_handlers(app)
@@ -167,6 +169,11 @@ def create_app(
             return validate(adapter, body)
 
         return read
+
+    @app.get("/api/v1/openapi.json", include_in_schema=False)
+    async def described(_: Who) -> dict[str, Any]:
+        """What there is to call, for whoever has a token: a stranger learns nothing of the desk."""
+        return app.openapi()
 
     @app.get("/api/v1/queue")
     async def queue(person: Who, limit: Annotated[int, Query(ge=1, le=100)] = 25) -> views.Queue:

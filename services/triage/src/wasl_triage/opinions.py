@@ -108,10 +108,12 @@ class Opinions:
         """Ask a body about the case, which the person holds. Raises NoSuchCase, Forbidden,
         NotLawful, Refused.
         """
+        need(person, Permission.ASK_OPINION)
         body = self._bodies.get(inquiry.body)
         if body is None:
-            known = ", ".join(self._bodies) or "none in this country pack"
-            raise NotLawful([Missing("body", "is no body that is asked", f"Use one of: {known}.")])
+            known = {"bodies": ", ".join(self._bodies)}
+            fix = "Use one of: {bodies}." if self._bodies else "The country pack has none."
+            raise NotLawful([Missing("body", "is no body that is asked", fix, known)])
         made: list[Opinion] = []
 
         async def work(uow: UnitOfWork, case: Case) -> None:
@@ -170,6 +172,8 @@ class Opinions:
         """Write down what a body outside the desk said: who, and on which day. Raises NoSuchCase,
         Forbidden, NotLawful, Refused.
         """
+        need(person, Permission.ASK_OPINION)
+        await self._desk.case(self._hub.unit(), case_id, person)
         opinion = await self._hub.unit().get(OPINIONS, opinion_id)
         if opinion is None or opinion.case_id != case_id:
             raise NoSuchCase
@@ -223,6 +227,7 @@ class Opinions:
             raise NoSuchCase
         if not person.sees(opinion.queue, restricted=False):
             raise NoSuchCase
+        await self._desk.case(uow, opinion.case_id, _asked(person))
         if opinion.asked_by == person.name:
             raise Refused("You asked this yourself", "Let another person of that queue answer.")
         return opinion

@@ -379,6 +379,9 @@ CASES: Collection[Case] = Collection(
         Index((("opened_at", 1),)),
         Index((("category", 1), ("opened_at", 1))),
         Index((("queue", 1), ("opened_at", 1))),
+        # Whoever is not cleared asks for these without what is restricted, which may be all of it.
+        Index((("category", 1), ("restricted", 1), ("opened_at", 1))),
+        Index((("queue", 1), ("restricted", 1), ("opened_at", 1))),
         Index((("platform", 1), ("opened_at", 1))),
         # Whether the first look was in time is counted by severity and month without a document.
         Index((("severity", 1), ("opened_at", 1), ("overdue", 1), ("look_pending", 1))),

@@ -85,7 +85,7 @@ class Splitting:
         need(person, Permission.MERGE)
 
         async def work(uow: UnitOfWork) -> Operation:
-            done = await live(uow, operation_id, Kind.SPLIT)
+            done = await live(self._desk, uow, person, operation_id, Kind.SPLIT)
             case = await held(self._desk, uow, person, done.cases[0])
             part = await free(self._desk, uow, person, done.cases[1])
             if why := may_join_again(case, part, done.at):

@@ -8,7 +8,7 @@ pack's deadlines are the clocks (for rectification, law 09-08, article 8: ten cl
 """
 
 from collections import Counter
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -24,10 +24,13 @@ from wasl_triage.auditing import Stream, journal
 from wasl_triage.casework import Hub
 from wasl_triage.desk import Refused, need
 from wasl_triage.domain.decisions import Words
-from wasl_triage.domain.people import Permission, Person
+from wasl_triage.domain.people import EVERY_QUEUE, Permission, Person
+from wasl_triage.repository import CASES, REPORTS
 
 #: How long identity and text stay readable after the answer.
 KEPT = timedelta(days=365)
+#: Nothing came before there was a law to ask by; and no clock starts at the ends of time.
+EARLIEST = datetime(2009, 1, 1, tzinfo=UTC)
 _WHO, _TEXT, _STEP = "subject.identity", "subject.text", "subject.step"
 _SHOWN = 200
 
@@ -74,7 +77,7 @@ class Registration(Model):
 
     kind: Kind
     channel: Slug
-    received_at: Timestamp
+    received_at: Timestamp = Field(ge=EARLIEST)
     identity: Words = Field(min_length=1)
     text: Words = Field(min_length=1)
     case_id: CaseId | None = None
@@ -187,7 +190,7 @@ class SubjectRequests:
             await self._tell(uow, person, "register", request)
             return request
 
-        return await self._hub.transact(work)
+        return await self._as_seen(person, await self._hub.transact(work))
 
     def due(self, kind: Kind, received_at: datetime) -> datetime | None:
         for name in DEADLINES[kind]:
@@ -219,7 +222,7 @@ class SubjectRequests:
             await self._tell(uow, person, wanted.state.value, request)
             return request
 
-        return await self._hub.transact(work)
+        return await self._as_seen(person, await self._hub.transact(work))
 
     async def read(self, person: Person, request_id: str) -> Opened:
         """One request with its texts opened. Audited. Raises Forbidden, Refused."""
@@ -236,7 +239,9 @@ class SubjectRequests:
                 notes=tuple(notes),
             )
 
-        return await self._hub.transact(work)
+        opened = await self._hub.transact(work)
+        seen = await self._as_seen(person, opened.request)
+        return opened.model_copy(update={"request": seen})
 
     async def waiting(self, person: Person) -> list[SubjectRequest]:
         """Requests not closed, the one due first first. Raises Forbidden."""
@@ -244,7 +249,7 @@ class SubjectRequests:
         docs = await self._hub.store.find(
             SUBJECT_REQUESTS, {"state": {"$in": _OPEN}}, sort=(("due", 1),), limit=_SHOWN
         )
-        return [SUBJECT_REQUESTS.decode(d) for d in docs]
+        return [await self._as_seen(person, SUBJECT_REQUESTS.decode(d)) for d in docs]
 
     async def figures(self, person: Person) -> list[Figure]:
         """The whole register as counts. Raises Forbidden."""
@@ -273,6 +278,25 @@ class SubjectRequests:
         self._hub.metrics.set("wasl_triage_subject_requests", waiting - late, state="in_time")
         self._hub.metrics.set("wasl_triage_subject_requests", late, state="overdue")
         return len(docs) == 100
+
+    async def _as_seen(self, person: Person, request: SubjectRequest) -> SubjectRequest:
+        """Without the ids of a case and a report the person does not see: what is hidden looks like
+        what never was. Of cases whose time is over only whoever sees every case knows.
+        """
+        if person.cleared and EVERY_QUEUE in person.queues:
+            return request
+        store, report_id = self._hub.store, request.report_id
+        reports = await store.read(REPORTS, [report_id] if report_id else [])
+        of_report = [c for doc in reports.values() for c in REPORTS.decode(doc).cases]
+        docs = await store.read(CASES, [*filter(None, [request.case_id]), *of_report])
+        cases = (CASES.decode(doc) for doc in docs.values())
+        seen = {c.id for c in cases if person.sees(c.queue, restricted=c.restricted)}
+        return request.model_copy(
+            update={
+                "case_id": request.case_id if request.case_id in seen else None,
+                "report_id": report_id if seen.intersection(of_report) else None,
+            }
+        )
 
     @staticmethod
     async def _get(uow: UnitOfWork, request_id: str) -> SubjectRequest:

@@ -58,7 +58,7 @@ class Folder:
 def timeline(sheet: Sheet, folder: Folder) -> list[Entry]:
     """Oldest first; of the reports, those the sheet holds."""
     texts = folder.texts
-    out = [*_came(sheet), *_decided(sheet)]
+    out = [*_came(sheet)] if sheet.blinded else [*_came(sheet), *_decided(sheet)]
     out += [Entry(n.at, "note", n.by, n.id, texts.get(n.id)) for n in folder.notes]
     for o in folder.operations:
         out.append(Entry(o.at, o.kind.value, o.by, o.id, texts.get(o.id)))

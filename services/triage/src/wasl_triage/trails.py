@@ -79,6 +79,7 @@ class Trails:
         docs = await self._hub.store.find(AUDIT, where, sort=(("at", -1),), limit=SHOWN)
         await self._look(person, "person", f"{who} {day.isoformat()}")
         rows = [AUDIT.decode(d) for d in docs]
+        rows.sort(key=lambda r: (r.at, r.stream, r.seq), reverse=True)
         unseen = await self._unseen(person, [r.stream for r in rows])
         return list(await self._fit(person, [r for r in rows if r.stream not in unseen]))
 

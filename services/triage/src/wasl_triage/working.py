@@ -246,10 +246,9 @@ class Working:
         async def work(uow: UnitOfWork, case: Case) -> None:
             missing = []
             if move.queue not in self._pack.queues:
-                known = ", ".join(self._pack.queues)
-                missing.append(
-                    Missing("queue", "is no queue of the country pack", f"Use one of: {known}.")
-                )
+                known = {"queues": ", ".join(self._pack.queues)}
+                fix = "Use one of: {queues}."
+                missing.append(Missing("queue", "is no queue of the country pack", fix, known))
             if not move.reason:
                 missing.append(Missing("reason", "is missing", "Say in a sentence why."))
             if missing:

@@ -48,7 +48,7 @@ class AuditPages:
         if not who or day is None:
             return page.trouble(422, page.say("Write a name and a day."))
         rows = await self._trails.by(page.person, who, day)
-        return page.show("audit/person.html", who=who, day=day.isoformat(), rows=rows)
+        return page.show("audit/person.html", who=who, on=day.isoformat(), rows=rows)
 
     async def _verify(self, page: Page) -> Response:
         fields = await page.form(("day",))

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from wasl_chassis.forms import Fields, first
 from wasl_schemas.events.common import Ground
 from wasl_schemas.lifecycle import IllegalTransition
-from wasl_schemas.taxonomy import Safeguard, Signal
+from wasl_schemas.taxonomy import FourEyes, Safeguard, Signal
 
 from wasl_triage import views
 from wasl_triage.api_cases import CaseRooms
@@ -32,7 +32,14 @@ from wasl_triage.desk import (
 from wasl_triage.domain.appeal import Side, check_answer, check_filing, sent_by
 from wasl_triage.domain.assessment import MACHINE_SIGNALS
 from wasl_triage.domain.case import Action, Case, DecisionRow
-from wasl_triage.domain.decisions import CloseReason, Missing, Proposal, Rabat, Screen
+from wasl_triage.domain.decisions import (
+    CloseReason,
+    Missing,
+    Proposal,
+    Rabat,
+    Screen,
+    four_eyes,
+)
 from wasl_triage.domain.people import Permission, Person
 from wasl_triage.grouping import Done, Kind, Operation
 from wasl_triage.rules.memory import RuleHit, would_have
@@ -73,8 +80,8 @@ class CasePages:
         self.add("confirmation", p.SECOND_LOOK, self._confirm, *known)
         self.add("messages", p.WRITE, self._write, "report_id", "text", "question")
         self.add("reopening", p.REOPEN, self._reopen, "reason")
-        known = ("dispatch_id", "action", "reason", "code", "explanation")
-        self.add("amendment", p.AMEND, self._amend, *known, *_SPEECH)
+        asked = ("dispatch_id", "action", "reason", "code", "explanation")
+        self.add("amendment", p.AMEND, self._amend, *asked, *_SPEECH)
 
     # -- reading ---------------------------------------------------------------------------------
 
@@ -84,7 +91,11 @@ class CasePages:
     async def _unmasked(self, page: Page) -> Response:
         """The same page with personal data as it was written, this once; audited as such."""
         await page.form(())
-        return await self.show(page, _case_id(page), unredacted=True)
+        case_id, unmask = _case_id(page), Permission.UNMASK
+        case = await self._rooms.visible(page.person, case_id)
+        if not page.site.door.fresh(page.signed, unmask, restricted=case.restricted):
+            return page.go(f"confirm?next=cases/{case_id}")
+        return await self.show(page, case_id, unredacted=True)
 
     async def show(
         self,
@@ -124,6 +135,7 @@ class CasePages:
             mine=case.held_by(page.person.name, now),
             others=case.claimed_by_other(page.person.name, now),
             grounds=[(_value(g), telling.ground(page, g)) for g in options.grounds],
+            eyes=_eyes(page, case),
             screened=options.safeguard in _SCREENED,
             screen=_SCREEN,
             rabat=_RABAT,
@@ -313,6 +325,14 @@ def _value(ground: Ground) -> str:
 
 
 # -- what the page shows -------------------------------------------------------------------------
+
+
+def _eyes(page: Page, case: Case) -> FourEyes | None:
+    """How many people it takes for something of this case to leave the hub."""
+    category = page.pack.categories.get(case.category) if case.category else None
+    if category is None or not category.dispatchable:
+        return None
+    return four_eyes(category, Action.DISPATCH, legal_review=case.legal_review)
 
 
 def _trials(page: Page, hits: list[RuleHit]) -> list[tuple[str, list[str]]]:

@@ -54,14 +54,18 @@ class HelplinePages:
             case_id = str(page.request.path_params["case_id"])
             fields = await page.form(known, many)
             try:
+                return await acted(page, case_id, fields)
+            except NoSuchHelplineCase:
+                return self._none(page)
+
+        async def acted(page: Page, case_id: str, fields: Fields) -> Response:
+            try:
                 await act(page, case_id, fields)
             except NotLawful as unlawful:
                 return await self._show(page, case_id, tuple(unlawful.missing), 422)
             except ValidationError:
                 said, fix = page.say("cannot be used as it is"), page.say("Choose a value.")
                 return await self._show(page, case_id, (Missing(name, said, fix),), 422)
-            except NoSuchHelplineCase:
-                return self._none(page)
             return page.go(f"helpline/{case_id}")
 
         path = f"helpline/{{case_id}}/{name}"

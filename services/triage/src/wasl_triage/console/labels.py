@@ -266,6 +266,16 @@ def field(page: Page, value: str) -> str:
         "side": say("Who asks"),
         "state": say("State"),
         "withdraw": say("What is taken back"),
+        "agree": say("Was it right?"),
+        "case_id": say("Id of the case"),
+        "channel": say("How it came"),
+        "expected": say("The right category"),
+        "identity": say("Who asks, and how to answer"),
+        "kind": say("What is asked"),
+        "pieces": say("What was detected"),
+        "received": say("Received"),
+        "until": say("When somebody must look whether it is still needed"),
+        "words": say("Other pieces, one a line"),
     }.get(value, value)
 
 
@@ -570,3 +580,142 @@ def entry(page: Page, value: str) -> str:
         "mark_golden": say("Marked for practice"),
         "retire_golden": say("No longer for practice"),
     }.get(value, value)
+
+
+def judged(page: Page, value: str) -> str:
+    """What somebody said of another person’s decision."""
+    say = page.say
+    return {
+        "agreed": say("Agreed"),
+        "disagreed": say("Disagreed"),
+        "confirmed": say("Confirmed"),
+        "rejected": say("Rejected"),
+    }.get(value, value)
+
+
+def safeguard(page: Page, value: str) -> str:
+    """A safeguard of expression."""
+    say = page.say
+    return {
+        "FE0": say("FE0: nothing more is asked"),
+        "FE1": say("FE1: a ground is recorded"),
+        "FE2": say("FE2: also a protected-speech screen"),
+        "FE3": say("FE3: also a legal reviewer"),
+        "FE3-block": say("FE3: never leaves the hub"),
+    }.get(value, value)
+
+
+def stands(page: Page, value: str) -> str:
+    say = page.say
+    return {"stands": say("Stands"), "reversed": say("Reversed on appeal")}.get(value, value)
+
+
+def subject_kind(page: Page, value: str) -> str:
+    """A right of a data subject."""
+    say = page.say
+    return {
+        "access": say("Access"),
+        "rectification": say("Rectification"),
+        "erasure": say("Erasure"),
+        "objection": say("Objection"),
+        "other": say("Other"),
+    }.get(value, value)
+
+
+def subject_state(page: Page, value: str) -> str:
+    say = page.say
+    return {
+        "received": say("Received"),
+        "identified": say("Identity shown"),
+        "in_work": say("In work"),
+        "answered": say("Answered"),
+        "refused": say("Refused"),
+        "withdrawn": say("Withdrawn by whoever asked"),
+    }.get(value, value)
+
+
+def request_channel(page: Page, value: str) -> str:
+    say = page.say
+    return {
+        "email": say("E-mail"),
+        "letter": say("Letter"),
+        "in_person": say("In person"),
+        "phone": say("Telephone"),
+        "web": say("Web form"),
+    }.get(value, value)
+
+
+def retained(page: Page, value: str) -> str:
+    """Of what retention erases something."""
+    say = page.say
+    return {"report": say("Report"), "case": say("Case")}.get(value, value)
+
+
+def erased(page: Page, value: str) -> str:
+    """What retention erases."""
+    say = page.say
+    return {
+        "contact": say("How the reporter may be reached"),
+        "text": say("Texts"),
+        "record": say("The record itself"),
+    }.get(value, value)
+
+
+def stop(page: Page, value: str) -> str:
+    """Why something stays, or that it does not."""
+    say = page.say
+    return {
+        "due": say("Due now"),
+        "open": say("Stays: somebody still works on it"),
+        "held": say("Stays: legal hold"),
+        "not_due": say("Stays: its time is not over"),
+        "no_clock": say("Stays: the country pack has no clock for it"),
+    }.get(value, value)
+
+
+def stream(page: Page, value: str) -> str:
+    """A stream of the audit trail that is no case."""
+    say = page.say
+    return {
+        "people": say("People"),
+        "rules": say("Rules"),
+        "exports": say("Exports"),
+        "retention": say("Retention"),
+        "subject_requests": say("Requests of data subjects"),
+        "bulk": say("Bulk actions"),
+    }.get(value, value)
+
+
+def broken(page: Page, value: str) -> str:
+    """Why a chain or a seal does not hold."""
+    say = page.say
+    return {
+        "missing": say("A row is missing"),
+        "added": say("A row was added"),
+        "changed": say("A row was changed"),
+        "rewritten": say("A row was written anew"),
+        "does_not_follow": say("A row does not follow from the one before"),
+        "not_the_head": say("The last row is not the one the stream ends with"),
+        "not_sealed": say("The day is not sealed"),
+        "seal_changed": say("The seal was changed"),
+        "seal_of_another_key": say("The seal bears another key"),
+        "ends_changed": say("The sealed list of streams was changed"),
+        "root_differs": say("The rows do not fit the root"),
+    }.get(value, value)
+
+
+def effect(page: Page, kind: str, levels: int = 1) -> str:
+    """What a rule does; its object is shown beside it."""
+    say = page.say
+    return {
+        "queue": say("Into the queue"),
+        "flag": say("Mark"),
+        "page": say("Wake whoever is on duty"),
+        "suggest": say("Suggest"),
+        "classify": say("Work it as"),
+        "dispatch": say("Ask a partner at once"),
+        "raise": say("Raise severity by {n}", n=levels),
+        "lower": say("Lower severity by {n}", n=levels),
+        "set": say("Severity at least"),
+        "hold": say("A legal reviewer looks first"),
+    }.get(kind, kind)

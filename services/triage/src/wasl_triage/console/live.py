@@ -33,6 +33,8 @@ class LivePages:
         of = page.request.query_params.get("of", "queue")
         case_id = of.removeprefix("case:") if of.startswith("case:") else None
         before = await self._desk.pulse(page.person, case_id)
+        if page.request.method == "HEAD":  # nothing would be read of a stream without a body
+            return Response(media_type="text/event-stream")
         if self._open >= MOST:
             return Response(status_code=503, headers={"retry-after": "30"})
         stream = self._hints(page, case_id, before)

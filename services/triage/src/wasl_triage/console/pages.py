@@ -13,10 +13,13 @@ from wasl_triage.api_cases import CaseRooms
 from wasl_triage.api_protection import ProtectionRooms
 from wasl_triage.api_quality import QualityRooms
 from wasl_triage.console.audit import AuditPages
+from wasl_triage.console.bulk import BulkPages
 from wasl_triage.console.cases import CasePages
+from wasl_triage.console.casework import CaseworkPages
 from wasl_triage.console.figures import FiguresPages
 from wasl_triage.console.helpline import HelplinePages
 from wasl_triage.console.live import LivePages
+from wasl_triage.console.opinions import OpinionPages
 from wasl_triage.console.practice import PracticePages
 from wasl_triage.console.protection import ProtectionPages
 from wasl_triage.console.queue import QueuePages
@@ -77,7 +80,9 @@ class Console:
         if isinstance(site.door, Access):
             SigningInPages(site, site.door, self._public_url)
         QueuePages(site, rooms.desk)
-        CasePages(site, rooms.desk)
+        CaseworkPages(CasePages(site, rooms.cases), rooms.cases)
+        OpinionPages(site, rooms.cases.opinions)
+        BulkPages(site, rooms.cases.bulk)
         LivePages(site, rooms.desk, self._stopping)
         SearchPages(site, rooms.searching)
         HelplinePages(site, rooms.helpline, rooms.telephone)

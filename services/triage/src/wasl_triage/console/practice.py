@@ -35,7 +35,11 @@ class PracticePages:
         return await self._show(page)
 
     async def _show(
-        self, page: Page, missing: tuple[Missing, ...] = (), typed: Fields | None = None, at: int = 200
+        self,
+        page: Page,
+        missing: tuple[Missing, ...] = (),
+        typed: Fields | None = None,
+        at: int = 200,
     ) -> Response:
         item = await self._items.read(page.person, page.request.path_params["golden_id"])
         return page.show("practice/item.html", at, item=item, missing=missing, typed=typed or {})

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Data protection: legal holds, the retention plan, redaction for good, requests of data subjects."""
+"""Data protection: holds, the retention plan, redaction for good, requests of data subjects."""
 
 import hashlib
 import re
@@ -59,9 +59,7 @@ class ProtectionPages:
     # -- holds -----------------------------------------------------------------------------------
 
     async def _start(self, page: Page) -> Response:
-        return page.show(
-            "protection/start.html", holds=await self._protected.standing(page.person)
-        )
+        return page.show("protection/start.html", holds=await self._protected.standing(page.person))
 
     async def _named(self, page: Page) -> Response:
         case_id = page.request.query_params.get("id", "").strip()[:64]
@@ -76,6 +74,7 @@ class ProtectionPages:
         self,
         page: Page,
         case_id: str,
+        *,
         missing: tuple[Missing, ...] = (),
         typed: Fields | None = None,
         form: str = "",
@@ -97,7 +96,14 @@ class ProtectionPages:
             try:
                 await act(page, case_id, fields)
             except REFUSALS as error:
-                return await self._held(page, case_id, lines(error), fields, name, status(error))
+                return await self._held(
+                    page,
+                    case_id,
+                    missing=lines(error),
+                    typed=fields,
+                    form=name,
+                    at=status(error),
+                )
             return page.go(f"protection/cases/{case_id}")
 
         path = f"protection/cases/{{case_id}}/{name}"
@@ -110,11 +116,11 @@ class ProtectionPages:
             page.person, case_id, HoldRequest(body=body, reason=reason, until=until)
         )
 
-    async def _lift(self, page: Page, case_id: str, fields: Fields) -> None:
+    async def _lift(self, page: Page, _: str, fields: Fields) -> None:
         wanted = LiftRequest(reason=first(fields, "reason"))
         await self._rooms.holds.lift(page.person, first(fields, "hold")[:64], wanted)
 
-    async def _keep(self, page: Page, case_id: str, fields: Fields) -> None:
+    async def _keep(self, page: Page, _: str, fields: Fields) -> None:
         await self._rooms.holds.refuse_lifting(page.person, first(fields, "hold")[:64])
 
     # -- retention -------------------------------------------------------------------------------
@@ -218,7 +224,11 @@ class ProtectionPages:
         return await self._shown(page)
 
     async def _shown(
-        self, page: Page, typed: Fields | None = None, missing: tuple[Missing, ...] = (), at: int = 200
+        self,
+        page: Page,
+        typed: Fields | None = None,
+        missing: tuple[Missing, ...] = (),
+        at: int = 200,
     ) -> Response:
         request_id = str(page.request.path_params["request_id"])
         try:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The independent reviewer: the sample, one decision without names, agree or disagree with reason."""
+"""The independent reviewer: the sample, one decision without names, a yes or a reason."""
 
 from fastapi import Response
 from wasl_chassis.forms import Fields, first
@@ -15,9 +15,7 @@ class ReviewPages:
     def __init__(self, site: Site, reviews: reviewing.Reviews, figures: figures.Figures) -> None:
         self._reviews, self._figures = reviews, figures
         site.add("review", get=self._list, needs=Permission.REVIEW)
-        site.add(
-            "review/{review_id}", get=self._read, post=self._answer, needs=Permission.REVIEW
-        )
+        site.add("review/{review_id}", get=self._read, post=self._answer, needs=Permission.REVIEW)
 
     async def _list(self, page: Page) -> Response:
         waiting = await self._reviews.waiting(page.person)
@@ -29,7 +27,11 @@ class ReviewPages:
         return await self._show(page)
 
     async def _show(
-        self, page: Page, missing: tuple[Missing, ...] = (), typed: Fields | None = None, at: int = 200
+        self,
+        page: Page,
+        missing: tuple[Missing, ...] = (),
+        typed: Fields | None = None,
+        at: int = 200,
     ) -> Response:
         opened = await self._reviews.read(page.person, page.request.path_params["review_id"])
         sheet, review = opened.sheet, opened.review

@@ -31,7 +31,7 @@ class RulesPages:
         }
         return page.show(
             "rules/served.html",
-            status=status,
+            served=status,
             rules=rules,
             hits=hits,
             counts=counts,

@@ -48,6 +48,6 @@ class SearchPages:
 def _time(text: str) -> datetime | None:
     try:
         at = datetime.fromisoformat(text)
-    except ValueError:
+        return at.astimezone(UTC) if at.tzinfo else None
+    except (ValueError, OverflowError):  # the second: an offset at the ends of time
         return None
-    return at if at.tzinfo else None

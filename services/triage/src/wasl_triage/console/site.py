@@ -100,6 +100,10 @@ class Page:
         return self.signed is not None and self.person.may(Permission(permission))
 
     def say(self, sentence: str, /, **values: str | int) -> str:
+        if self.pack.languages[self.lang].direction == "rtl":
+            # A name in Latin letters would take the digits after it along with it.
+            isolated = {k: f"\u2068{v}\u2069" for k, v in values.items() if isinstance(v, str)}
+            values = {**values, **isolated}
         return self.site.catalogue.gettext(self.lang, sentence, **values)
 
     def tell(self, sentence: str, values: Mapping[str, str]) -> str:

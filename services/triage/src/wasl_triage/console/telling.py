@@ -13,9 +13,6 @@ from wasl_triage.console import labels
 from wasl_triage.console.site import Page
 from wasl_triage.domain.decisions import Missing
 
-#: Parts a field's name may begin with, which say only where the form has it.
-_PLACES = ("assessment.", "answers.", "rabat.")
-
 
 @dataclass(frozen=True, slots=True)
 class Told:
@@ -32,19 +29,13 @@ def told(page: Page, missing: Iterable[Missing]) -> list[Told]:
 
 def _told(page: Page, one: Missing) -> Told:
     values = {name: _value(page, name, value) for name, value in one.values.items()}
-    message, fix = page.tell(one.message, values), page.tell(one.fix, values)
-    return Told(_field(page, one.field), message, fix)
-
-
-def _field(page: Page, name: str) -> str:
-    bare = name
-    for place in _PLACES:
-        bare = bare.removeprefix(place)
-    if question := page.pack.questions.get(bare):
-        return page.words(question.text)
-    if name.startswith("rabat."):
-        return labels.rabat(page, bare)
-    return labels.field(page, bare)
+    field = one.field.removeprefix("assessment.")
+    place, _, bare = field.partition(".")
+    if place == "answers" and bare in page.pack.questions:
+        field = place
+        values["question"] = page.words(page.pack.questions[bare].text)
+    name = labels.rabat(page, bare) if place == "rabat" and bare else labels.field(page, field)
+    return Told(name, page.tell(one.message, values), page.tell(one.fix, values))
 
 
 def _value(page: Page, name: str, value: str) -> str:
@@ -63,11 +54,13 @@ def _one(page: Page, name: str, word: str) -> str:
             return category(page, word)
         case "queues":
             return queue(page, word)
-        case "question":
-            return page.words(pack.questions[word].text) if word in pack.questions else word
+        case "bodies":
+            return body(page, word)
         case "cards":
             return page.words(pack.advice_cards[word].title) if word in pack.advice_cards else word
-        case "ground" | "grounds":
+        case "ground":  # only a law has elements
+            return ground(page, Ground(kind=GroundKind.LAW, ref=word))
+        case "grounds":
             kind, _, ref = word.partition(" ")
             return ground(page, Ground(kind=GroundKind(kind), ref=ref)) if ref else word
         case "measure" | "measures":

@@ -31,8 +31,9 @@ class Ticked:
 def check_category(pack: CountryPack, category: str) -> list[Missing]:
     if category in pack.categories:
         return []
-    fix = f"Use one of: {', '.join(pack.categories)}."
-    return [Missing("category", "is no category of the country pack", fix)]
+    known = {"categories": ", ".join(pack.categories)}
+    fix = "Use one of: {categories}."
+    return [Missing("category", "is no category of the country pack", fix, known)]
 
 
 def check_answers(pack: CountryPack, category: str, answers: Mapping[str, Answer]) -> list[Missing]:
@@ -43,15 +44,16 @@ def check_answers(pack: CountryPack, category: str, answers: Mapping[str, Answer
     out = [
         Missing(
             f"answers.{q.id}",
-            f"is missing: {sentence(pack, q.text)}",
+            "is missing: {question}",
             "Answer yes, no or unsure.",
+            {"question": sentence(pack, q.text)},
         )
         for q in asked.values()
         if q.id not in answers
     ]
-    known = ", ".join(asked) or "none"
+    known = {"questions": ", ".join(asked)}
     out += [
-        Missing("answers", "holds a question that is not asked here", f"Questions: {known}.")
+        Missing("answers", "holds a question that is not asked here", "Asked: {questions}.", known)
         for answered in answers
         if answered not in asked
     ][:1]
@@ -79,7 +81,12 @@ def check_signals(
         ("dismissed", dismissed, said.confirmed),
     ):
         out += [
-            Missing(field, f"'{s}' is not what the answers say", "Change the answer or leave it.")
+            Missing(
+                field,
+                "'{signal}' is not what the answers say",
+                "Change the answer or leave it.",
+                {"signal": s.value},
+            )
             for s in ticked
             if s in opposite
         ]

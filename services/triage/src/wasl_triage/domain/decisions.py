@@ -9,7 +9,7 @@ touched, and no way out for what is merely objectionable. An end never needs wha
 """
 
 import dataclasses
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
 from enum import StrEnum
@@ -134,6 +134,14 @@ class Missing:
     fix: str
     #: What stands in the braces of the two sentences.
     values: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    def told(self) -> tuple[str, str]:
+        """The two sentences, filled."""
+        return self.message.format(**self.values), self.fix.format(**self.values)
+
+
+def one_of(reasons: Iterable[CloseReason]) -> dict[str, str]:
+    return {"reasons": ", ".join(reasons)}
 
 
 def route_for(
@@ -278,7 +286,9 @@ def _check_end(pack: CountryPack, case: CaseFacts, proposal: Proposal) -> list[M
     if proposal.action is Action.ADVISE and proposal.advice is None:
         out.append(Missing("advice", "is missing", "Name an advice card of the country pack."))
     if proposal.action is Action.CLOSE and proposal.close_reason is None:
-        out.append(Missing("close_reason", "is missing", f"Use one of: {', '.join(CloseReason)}."))
+        out.append(
+            Missing("close_reason", "is missing", "Use one of: {reasons}.", one_of(CloseReason))
+        )
     return out + _check_advice(pack, case, proposal)
 
 
@@ -288,8 +298,9 @@ def _check_advice(pack: CountryPack, case: CaseFacts, proposal: Proposal) -> lis
     card = pack.advice_cards.get(proposal.advice)
     fitting = [c.id for c in pack.advice_for(case.category)] if case.category else []
     if card is None or (case.category and card.id not in fitting):
-        known = ", ".join(fitting or pack.advice_cards) or "none"
-        return [Missing("advice", "is no card for this category", f"Use one of: {known}.")]
+        cards = ", ".join(fitting or pack.advice_cards)
+        fix = "Use one of: {cards}." if cards else "There is none; leave it out."
+        return [Missing("advice", "is no card for this category", fix, {"cards": cards})]
     return []
 
 
@@ -309,8 +320,9 @@ def _check_leaving(
         return [
             Missing(
                 "category",
-                f"'{category.id}' is never sent to a partner or an authority",
+                "'{category}' is never sent to a partner or an authority",
                 "If the item is something else, assess it again as that, with a reason.",
+                {"category": category.id},
             )
         ]
     out = _check_ground(pack, proposal, category)
@@ -337,13 +349,14 @@ def _check_ground(pack: CountryPack, proposal: Proposal, category: Category) -> 
         fitting = [g for g in fitting if g.kind is GroundKind.LAW]
     if ground in fitting:
         return []
-    known = ", ".join(f"{g.kind} {g.ref}" for g in fitting) or "none in this country pack"
-    fix = f"Use one of: {known}."
+    known = {"grounds": ", ".join(f"{g.kind} {g.ref}" for g in fitting)}
+    fix = "Use one of: {grounds}." if fitting else "The country pack has none for this."
+    wrong = "does not exist, is not in force or is not for this category"
     if ground is None:
-        return [Missing("ground", "is missing", fix)]
-    if proposal.action is Action.REFER and ground.kind is GroundKind.TERMS:
-        return [Missing("ground", "a partner's terms are no ground for an authority", fix)]
-    return [Missing("ground", "does not exist, is not in force or is not for this category", fix)]
+        wrong = "is missing"
+    elif proposal.action is Action.REFER and ground.kind is GroundKind.TERMS:
+        wrong = "a partner's terms are no ground for an authority"
+    return [Missing("ground", wrong, fix, known)]
 
 
 def _check_elements(
@@ -353,9 +366,13 @@ def _check_elements(
     out = [
         Missing(
             f"answers.{q.id}",
-            f"is '{case.answers.get(q.id, 'not answered')}', and nothing leaves unless it is "
-            f"'{q.needed}': {sentence(pack, q.text)}",
+            "is '{answer}', and nothing leaves unless it is '{needed}': {question}",
             "Find out and assess the item again, or close the case.",
+            {
+                "answer": case.answers.get(q.id, "not answered"),
+                "needed": q.needed,
+                "question": sentence(pack, q.text),
+            },
         )
         for q in pack.desk.questions_for(category.id)
         if q.needed and case.answers.get(q.id) != q.needed
@@ -368,9 +385,12 @@ def _check_elements(
     out += [
         Missing(
             f"answers.{element}",
-            f"is not 'yes', and '{ground.ref}' applies only then: "
-            f"{sentence(pack, pack.questions[element].text)}",
+            "is not 'yes', and '{ground}' applies only then: {question}",
             "Cite another ground, or assess the item again.",
+            {
+                "ground": ground.ref,
+                "question": sentence(pack, pack.questions[element].text),
+            },
         )
         for element in pack.laws[ground.ref].elements
         if case.answers.get(element) != "yes" and f"answers.{element}" not in said
@@ -390,8 +410,9 @@ def _check_measure(case: CaseFacts, proposal: Proposal, category: Category) -> l
         fix = "Remove it; an authority decides itself."
         return [Missing("measure", "belongs to a dispatch", fix)] if wanted else []
     if wanted is None:
-        fix = f"Use the mildest that is enough: {', '.join(MEASURES)}."
-        return [Missing("measure", "is missing", fix)] if safeguard in _SCREENED else []
+        fix = "Use the mildest that is enough: {measures}."
+        missing = Missing("measure", "is missing", fix, {"measures": ", ".join(MEASURES)})
+        return [missing] if safeguard in _SCREENED else []
     if safeguard not in SPEECH:
         return []
     if wanted is Measure.ACCOUNT_ACTION:
@@ -407,8 +428,9 @@ def _check_measure(case: CaseFacts, proposal: Proposal, category: Category) -> l
         return [
             Missing(
                 "measure_note",
-                f"is missing, and nothing milder than '{wanted}' was asked for in vain",
-                f"Ask for one of: {', '.join(milder)}; or say why it would not do.",
+                "is missing, and nothing milder than '{measure}' was asked for in vain",
+                "Ask for one of: {measures}; or say why it would not do.",
+                {"measure": wanted.value, "measures": ", ".join(milder)},
             )
         ]
     return []
@@ -448,8 +470,9 @@ def _check_speech(case: CaseFacts, proposal: Proposal, category: Category) -> li
             out.append(
                 Missing(
                     "screen_note",
-                    f"the screen says this may be protected: {', '.join(protected)}",
+                    "the screen says this may be protected: {screen}",
                     "Say why it is unlawful all the same, or close the case.",
+                    {"screen": ", ".join(protected)},
                 )
             )
     if safeguard in SPEECH:
@@ -461,8 +484,9 @@ def _check_speech(case: CaseFacts, proposal: Proposal, category: Category) -> li
             out.append(
                 Missing(
                     "item",
-                    f"is a whole {case.kind}; speech is asked about item by item",
+                    "is a whole {kind}; speech is asked about item by item",
                     "Ask the reporter for the exact items.",
+                    {"kind": case.kind},
                 )
             )
     return out
@@ -490,20 +514,24 @@ def _check_partners(
     possible = [
         p for p, known in routed.items() if known.connector in connectors and p not in asked
     ]
-    fix = f"Use one or more of: {', '.join(possible) or 'none is left for this item'}."
+    fix = "Use one or more of: {partners}." if possible else "None is left for this item."
+    left = {"partners": ", ".join(possible)}
     if not proposal.partners:
-        out.append(Missing("partners", "is missing", fix))
+        out.append(Missing("partners", "is missing", fix, left))
     if len(set(proposal.partners)) != len(proposal.partners):
         out.append(Missing("partners", "names one twice", "Name each partner once."))
     for partner in proposal.partners:
+        wrong = None
         if partner in case.via:
-            out.append(Missing("partners", f"'{partner}' is a hub this came through", fix))
+            wrong = "'{partner}' is a hub this came through"
         elif partner not in routed:
-            out.append(Missing("partners", f"'{partner}' takes no such requests from us", fix))
+            wrong = "'{partner}' takes no such requests from us"
         elif routed[partner].connector not in connectors:
-            out.append(Missing("partners", f"the connector of '{partner}' does not run here", fix))
+            wrong = "the connector of '{partner}' does not run here"
         elif partner in asked:
-            out.append(Missing("partners", f"'{partner}' was asked already", fix))
+            wrong = "'{partner}' was asked already"
+        if wrong is not None:
+            out.append(Missing("partners", wrong, fix, {**left, "partner": partner}))
     if route is not None and proposal.scope == "global" and route.scope != "global":
         out.append(
             Missing(
@@ -531,25 +559,33 @@ def _check_authorities(
         )
     routed = {a.id: when for a, when in route.authorities} if route else {}
     possible = [a for a in routed if a not in asked]
-    fix = f"Use one or more of: {', '.join(possible) or 'none is left for this category'}."
+    fix = "Use one or more of: {authorities}." if possible else "None is left for this category."
+    left = {"authorities": ", ".join(possible)}
     if not proposal.authorities:
-        out.append(Missing("authorities", "is missing", fix))
+        out.append(Missing("authorities", "is missing", fix, left))
     if len(set(proposal.authorities)) != len(proposal.authorities):
         out.append(Missing("authorities", "names one twice", "Name each authority once."))
     for authority in proposal.authorities:
         when = routed.get(authority)
         if when is None:
             out.append(
-                Missing("authorities", f"'{authority}' is not told about this category", fix)
+                Missing(
+                    "authorities",
+                    "'{authority}' is not told about this category",
+                    fix,
+                    {**left, "authority": authority},
+                )
             )
         elif authority in asked:
-            out.append(Missing("authorities", f"'{authority}' was told already", fix))
+            known = {**left, "authority": authority}
+            out.append(Missing("authorities", "'{authority}' was told already", fix, known))
         elif not _may_refer(case, proposal, when):
             out.append(
                 Missing(
                     "exception",
-                    f"'{authority}' is told only {when.replace('_', ' ')}, which is not the case",
+                    "'{authority}' is told only {when}, which is not the case",
                     "Ask the reporter, or, in danger, say why it cannot wait.",
+                    {"authority": authority, "when": when.value},
                 )
             )
     return out

@@ -23,15 +23,22 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """``rows``: in the order given, without those that are 0; none where the total is small."""
+    """``rows``: in the order given, without those that are 0; none where the total is small, or
+    cannot be split without telling a small count.
+    """
 
     rows: Mapping[str, Cell]
     total: Cell
 
     def share(self, of: str) -> int | None:
-        """Percent of a row in the total; None where either is hidden, or there is nothing."""
+        """Percent of a row in the total; None where a row is hidden, or there is none."""
         total, part = self.total.count, self.rows.get(of, Cell(0)).count
-        if not total or part is None or any(c.count is None for c in self.rows.values()):
+        if (
+            not total
+            or not self.rows
+            or part is None
+            or any(c.count is None for c in self.rows.values())
+        ):
             return None
         return round(100 * part / total)
 
@@ -53,8 +60,7 @@ def table(counts: Mapping[str, int]) -> Table:
     while small and not (safe := _safe(counts, small, kept)) and shown:
         kept.add(shown.pop(0)[1])
     if small and not safe:
-        # Nothing is left to hide behind: which of them are small is not said either.
-        small, kept = set(), set(counts)
+        return Table({}, Cell(total))  # nothing is left to hide behind
     rows = {
         label: Cell(None, small=label in small) if label in small | kept else Cell(n)
         for label, n in counts.items()

@@ -44,7 +44,7 @@ def may_merge(lead: Case, members: Sequence[Case]) -> Why | None:
     if any(c.state in CASE.settled for c in (lead, *members)):
         return "One of the cases is settled", "Reopen it first, or leave it out."
     if len(lead.followers) + len(members) > MAX_FOLLOWERS:
-        return "Too many cases would be worked as one", f"At most {MAX_FOLLOWERS} follow one case."
+        return "Too many cases would be worked as one", "Leave some out, or take some out."
     return None
 
 

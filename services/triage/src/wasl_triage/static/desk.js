@@ -47,10 +47,43 @@
     const control = marked(key);
     if (!control) return;
     event.preventDefault();
-    if (control.matches("details")) control.open = !control.open;
+    if (control.matches("summary")) {
+      // A form opens and is ready to be typed in; it is never closed over what was typed.
+      const field = control.parentElement.querySelector("form :is(input:not([type=hidden]), select, textarea)");
+      if (field) control.parentElement.open = true;
+      else control.click();
+      (field || control).focus();
+    } else if (control.matches("details")) control.open = !control.open;
     else if (control.matches("input, textarea, select")) control.focus();
     else control.click();
   });
+
+  // -- forms: only what belongs to the chosen category or action ----------------------------------
+
+  // A hidden field keeps what was typed; the desk leaves out what belongs to something else.
+  const has = (list, word) => list.split(" ").includes(word);
+  for (const judge of all("[data-judge]")) {
+    const category = judge.querySelector("[data-questions]");
+    const show = () => {
+      for (const field of all("[data-asked]", judge)) {
+        field.hidden = !has(field.dataset.asked, category.value);
+      }
+    };
+    category.addEventListener("change", show);
+    show();
+  }
+  for (const form of all("form")) {
+    const parts = all("[data-for]", form);
+    if (!parts.length) continue;
+    const show = () => {
+      const chosen = form.querySelector("input[type=radio][name=action]:checked, input[type=radio][name=side]:checked");
+      for (const part of parts) part.hidden = !chosen || !has(part.dataset.for, chosen.value);
+    };
+    form.addEventListener("change", show);
+    show();
+  }
+  const wrong = document.querySelector("main .errors[tabindex], main [autofocus]");
+  if (wrong) wrong.focus();
 
   // -- live: a hint that something changed; a list that nobody types in shows it by itself -----------
 
@@ -67,7 +100,8 @@
         news.hidden = false;
       }
     });
-    window.addEventListener("pagehide", () => source.close());
+    // Whoever is on the way to another page is not called back by what their own act changed.
+    for (const end of ["beforeunload", "pagehide"]) window.addEventListener(end, () => source.close());
   }
 
   // -- breaks: the header says when, the page reminds once ------------------------------------------

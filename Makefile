@@ -151,7 +151,8 @@ lock: setup ## Resolve the newest versions and pin them; the files name no regis
 	$(mirror) $(BIN)/uv lock -q --upgrade
 	$(BIN)/uv export -q --no-default-groups --no-emit-workspace --no-header --no-annotate -o requirements.lock
 	$(BIN)/uv export -q --group dev --group embedded --no-emit-workspace --no-header --no-annotate -o requirements-dev.lock
-	@if grep -n '://\|^-' requirements.lock requirements-dev.lock; then echo "a lock names an address; find out why" >&2; exit 1; fi
+	$(BIN)/uv export -q --no-default-groups --no-emit-workspace --no-header --no-annotate --package wasl-triage --extra exchanges -o requirements-exchanges.lock
+	@if grep -n '://\|^-' requirements*.lock; then echo "a lock names an address; find out why" >&2; exit 1; fi
 
 ##@ Run it on a server
 COMPOSE := docker compose

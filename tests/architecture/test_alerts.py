@@ -100,7 +100,7 @@ def missing_commands(text: str) -> list[str]:
     root = get_command(build())
     assert isinstance(root, TyperGroup)
     found = []
-    for group, name in re.findall(r"\bwasl ([a-z]+)(?: ([a-z]+))?", text):
+    for group, name in re.findall(r"\bwasl ([a-z-]+)(?: ([a-z]+))?", text):
         command = root.commands.get(group)
         known = command is not None and (
             not isinstance(command, TyperGroup) or name in command.commands

@@ -5,6 +5,7 @@ Whatever a test does, at its end no request has left the desk's origin, no addre
 person typed, and the console is empty.
 """
 
+import asyncio
 import base64
 import re
 from collections.abc import Callable
@@ -65,9 +66,11 @@ class DeskHub(Served):
         self.pack = self.world.pack
         self.clock = self.world.clock
         hub = self.world.hub
+        passwords = Passwords(memory_kib=64, passes=1)
+        self._hashed = asyncio.run(passwords.hash(PASSWORD))
         self.access = Access(
             hub,
-            Passwords(memory_kib=64, passes=1),
+            passwords,
             code_version=self.pack.desk.code_version,
             secure=False,
             rate=1_000,
@@ -143,6 +146,8 @@ class DeskHub(Served):
             account = await accounts.existing(uow, name)
             ready = {
                 "state": accounts.State.ACTIVE,
+                "password": self._hashed,
+                "totp": account.totp or await accounts.seal_totp(uow, bytes(20)),
                 "language": lang,
                 "code_version": self.pack.desk.code_version,
                 "code_at": uow.now(),

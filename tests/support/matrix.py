@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
@@ -133,20 +134,21 @@ def composed() -> Routes:
     """The routes of the service as it is really put together; nothing is connected to."""
     key = base64.b64encode(bytes(32)).decode()
     staff = json.dumps([{"name": "one", "sha256": "0" * 64, "roles": ["observer"]}])
-    settings = TriageSettings(
-        KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:9",
-        MONGODB_URI="mongodb://127.0.0.1:9/?serverSelectionTimeoutMS=10",
-        master_key=key,
-        pepper=key,
-        country_pack=ROOT / "deploy" / "country-packs" / "ma",
-        triage_staff=staff,
-    )
+    values: dict[str, Any] = {
+        "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:9",
+        "MONGODB_URI": "mongodb://127.0.0.1:9/?serverSelectionTimeoutMS=10",
+        "master_key": key,
+        "pepper": key,
+        "country_pack": ROOT / "deploy" / "country-packs" / "ma",
+        "triage_staff": staff,
+    }
+    settings = TriageSettings(**values)
     sites: list[Site] = []
     plain = Site.register
 
-    def register(site: Site, app: FastAPI) -> None:
-        sites.append(site)
-        plain(site, app)
+    def register(self: Site, app: FastAPI) -> None:
+        sites.append(self)
+        plain(self, app)
 
     Site.register = register  # type: ignore[method-assign]
     try:
@@ -190,8 +192,8 @@ def _taken(routes: Routes) -> Iterator[str]:
     for word, needs in API.items():
         key = tuple(p.value for p in needs)
         rows.setdefault(key, ([], []))[0].append(word.replace("/api/v1/", ""))
-    for word, needs, is_open in pages(routes):
-        key = ("nothing",) if is_open else (needs.value,) if needs else ("a session, or a token",)
+    for word, one, is_open in pages(routes):
+        key = ("nothing",) if is_open else (one.value,) if one else ("a session, or a token",)
         rows[key][1].append(word)
     yield "| takes | API, below `/api/v1/` | pages, below `/<language>/` |"
     yield "|---|---|---|"

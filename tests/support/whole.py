@@ -272,10 +272,13 @@ def body_of(route: str, world: World, ids: Mapping[str, str]) -> dict[str, Any] 
     }  # fmt: skip
     if path.endswith("/answer"):
         kind = path.split("/")[-3]
-        return {
-            "appeals": {"outcome": "upheld", **said}, "opinions": {"text": "x", "author": "y",
-            "on": "2026-01-01"}, "golden": {"category": category}, "reviews": {"agree": True},
-        }[kind]  # fmt: skip
+        answered: dict[str, dict[str, Any]] = {
+            "appeals": {"outcome": "upheld", **said},
+            "opinions": {"text": "x", "author": "y", "on": "2026-01-01"},
+            "golden": {"category": category},
+            "reviews": {"agree": True},
+        }
+        return answered[kind]  # fmt: skip
     for end in ("group/assessment", "group/decision"):
         if path.endswith(end):
             return bodies[end]

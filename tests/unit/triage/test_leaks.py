@@ -20,7 +20,9 @@ from triage_world import ANA, SUE, World, said
 from wasl_schemas.country_pack import CountryPack
 from wasl_schemas.lifecycle import IllegalTransition
 from wasl_triage.desk import NoSuchCase, NotLawful, Refused
+from wasl_triage.domain.disclosure import SMALL
 from wasl_triage.domain.people import Person, Role
+from wasl_triage.quality import AGREEMENTS, GOLDEN_ANSWERS, Agreement, GoldenAnswer
 from wasl_triage.working import Move
 from whole import Whole, body_of, called, furnish, path_of, unknown
 
@@ -166,7 +168,7 @@ async def test_counts_are_as_if_it_were_not_there(
         if path in ("figures", "review", "workload"):
             # How much there is in all is told, small counts hidden, and never of what it is.
             label = pack.categories["child_exposure"].label["fr"]
-            assert label not in here.text
+            assert label and label not in here.text
             assert not [s for s in _hidden(ids) if s in here.text]
             continue
         tokens = (with_it.csrf, without.csrf)
@@ -197,6 +199,33 @@ async def test_the_register_and_the_helpline_name_no_case_to_the_uncleared(whole
     pages = [re.search(rf"<[^<>]*>{i}<[^<>]*>", page) for i in linked]
     lines = [p.group().replace(i, "ID") if p else "" for p, i in zip(pages, linked, strict=True)]
     assert lines[0] == lines[1]
+
+
+async def test_few_judgements_of_a_category_are_not_told_by_category(whole: Whole) -> None:
+    """Who may see figures only would learn from one of them that there is such a case."""
+    world = whole.world
+    for n, told in ((SMALL - 1, False), (SMALL, True)):
+        uow = world.hub.unit()
+        for k in range(n):
+            key = f"{n}-{k}"
+            uow.put(
+                GOLDEN_ANSWERS,
+                GoldenAnswer(
+                    id=key, golden_id=key, expected=f"kind-{n}", category=f"kind-{n}", by=ANA.name,
+                    at=uow.now(),
+                ),
+            )  # fmt: skip
+            uow.put(
+                AGREEMENTS,
+                Agreement(
+                    id=key, decision_id=key, category=f"kind-{n}", other=f"kind-{n}", blind=True,
+                    confirmed=True, at=uow.now(), first=ANA.name, second=SUE.name,
+                ),
+            )  # fmt: skip
+        await world.hub.commit(uow)
+        for path in ("figures/golden", "agreement?since=2020-01-01"):
+            answer = (await whole.api(EVE).get(f"/api/v1/{path}")).json()
+            assert (f"kind-{n}" in answer["categories"]) is told, path
 
 
 # -- whatever cleared people do --------------------------------------------------------------------

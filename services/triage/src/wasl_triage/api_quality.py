@@ -5,6 +5,7 @@ As in ``http.py``: nothing here decides, no answer repeats what was sent, and ev
 problem (RFC 9457).
 """
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import date, datetime, time
 from typing import Annotated
@@ -20,6 +21,7 @@ from wasl_triage.api_cases import Door
 from wasl_triage.casework import Hub
 from wasl_triage.desk import Desk
 from wasl_triage.domain.agreement import Kappa
+from wasl_triage.domain.disclosure import SMALL
 from wasl_triage.domain.people import Person
 from wasl_triage.golden import GoldenItems, GoldenReply, GoldenRequest
 from wasl_triage.quality import Review
@@ -130,7 +132,7 @@ def add_quality_routes(app: FastAPI, rooms: QualityRooms, pack: CountryPack, doo
         return AgreementView(
             since=at,
             blind=_kappa(told.blind),
-            categories={c: _kappa(k) for c, k in told.categories.items()},
+            categories=_told(told.categories, own=own),
             confirmed=told.confirmed,
             rejected=told.rejected,
         )
@@ -177,7 +179,7 @@ def add_quality_routes(app: FastAPI, rooms: QualityRooms, pack: CountryPack, doo
         told = await rooms.golden.figures(person, own=own)
         return GoldenFiguresView(
             overall=_kappa(told.overall),
-            categories={c: _kappa(k) for c, k in told.categories.items()},
+            categories=_told(told.categories, own=own),
         )
 
     @app.get("/api/v1/reviews")
@@ -203,6 +205,13 @@ def add_quality_routes(app: FastAPI, rooms: QualityRooms, pack: CountryPack, doo
     async def review_figures(person: Who) -> ReviewFigures:
         """What was drawn and what came of it, by month and safeguard."""
         return ReviewFigures(figures=await rooms.reviews.figures(person))
+
+
+def _told(categories: Mapping[str, Kappa], *, own: bool) -> dict[str, KappaView]:
+    """By category; of everybody's, those of which so few were judged that they point at cases are
+    left out.
+    """
+    return {c: _kappa(k) for c, k in categories.items() if own or k.n >= SMALL}
 
 
 def _kappa(told: Kappa) -> KappaView:

@@ -103,7 +103,8 @@ async def candidates(store: Store, sketches: Mapping[str, Sketch]) -> Known:
     bands = sorted({band for sketch in sketches.values() for band in sketch.bands})
     if not bands:
         return Known()
-    docs = await store.find(SKETCHES, {"bands": {"$in": bands}}, limit=_MOST)
+    newest = (("at", -1),)
+    docs = await store.find(SKETCHES, {"bands": {"$in": bands}}, sort=newest, limit=_MOST)
     return Known(SKETCHES.decode(doc) for doc in docs)
 
 

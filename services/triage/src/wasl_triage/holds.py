@@ -25,7 +25,6 @@ from wasl_triage.domain.decisions import Words
 from wasl_triage.domain.people import Permission, Person
 from wasl_triage.repository import CASES, Report
 
-
 #: No hold reaches further, and no date that the database cannot hold.
 LATEST = datetime(2200, 1, 1, tzinfo=UTC)
 

@@ -40,8 +40,8 @@ class CaseworkPages:
         add("group-decision", p.DECIDE, self._decide_group)
         known = ("decision_id", "side", "report_id", "partner", "grounds")
         add("appeals", p.APPEAL, self._appeal, *known)
-        known = ("appeal_id", "outcome", "reason")
-        add("appeal-answers", p.APPEAL, self._answer, *known, many=("withdraw",))
+        answer = ("appeal_id", "outcome", "reason")
+        add("appeal-answers", p.APPEAL, self._answer, *answer, many=("withdraw",))
         add("opinions", p.ASK_OPINION, self._ask, "body", "question")
         add("opinion-answers", p.ASK_OPINION, self._record, "opinion_id", "author", "on", "text")
 

@@ -579,6 +579,10 @@ def entry(page: Page, value: str) -> str:
         "erase_notes": say("Notes were erased"),
         "mark_golden": say("Marked for practice"),
         "retire_golden": say("No longer for practice"),
+        "hold": say("Legal hold"),
+        "ask_lift_hold": say("Somebody asks to lift it"),
+        "keep_hold": say("The hold stays"),
+        "lift_hold": say("Lifted"),
     }.get(value, value)
 
 

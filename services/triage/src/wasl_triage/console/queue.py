@@ -4,11 +4,13 @@
 from fastapi import Response
 
 from wasl_triage.console.site import Page, Site
-from wasl_triage.desk import Desk
+from wasl_triage.desk import Desk, Refused
 from wasl_triage.domain.people import Permission
 
 #: Lines of one page. Whoever works takes the first one; the rest is to see what comes.
 SHOWN = 50
+#: Cases tried in turn where several people take the next one at once.
+_TRIED = 20
 #: Where somebody begins, by the first of these they are allowed.
 _HOMES = (
     (Permission.QUEUE, "queue"),
@@ -48,7 +50,10 @@ class QueuePages:
         """Claim the first case that waits, so that nobody picks."""
         fields = await page.form({"queue"})
         queue = fields.get("queue", [""])[0] or None
-        for case in await self._desk.queue(page.person, 5, queue):
-            claimed = await self._desk.claim(page.person, case.id)
+        for case in await self._desk.queue(page.person, _TRIED, queue):
+            try:
+                claimed = await self._desk.claim(page.person, case.id)
+            except Refused:
+                continue  # somebody was faster; the next one waits as well
             return page.go(f"cases/{claimed.id}")
         return page.go(f"queue/{queue}" if queue else "queue")

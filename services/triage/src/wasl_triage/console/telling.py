@@ -13,10 +13,15 @@ from wasl_triage.console import labels
 from wasl_triage.console.site import Page
 from wasl_triage.domain.decisions import Missing
 
+#: What a sentence may end with; a question of the pack ends with its own mark.
+_ENDS = (".", "?", "؟", "!")
+
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """One thing that is missing: the field as the page calls it, what is wrong, what to do."""
+    """One thing that is missing: the field as the page calls it, what is wrong and what to do, as
+    sentences.
+    """
 
     field: str
     message: str
@@ -35,7 +40,10 @@ def _told(page: Page, one: Missing) -> Told:
         field = place
         values["question"] = page.words(page.pack.questions[bare].text)
     name = labels.rabat(page, bare) if place == "rabat" and bare else labels.field(page, field)
-    return Told(name, page.tell(one.message, values), page.tell(one.fix, values))
+    message = page.tell(one.message, values)
+    return Told(
+        name, message if message[-1:] in _ENDS else f"{message}.", page.tell(one.fix, values)
+    )
 
 
 def _value(page: Page, name: str, value: str) -> str:

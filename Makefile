@@ -83,12 +83,12 @@ test-partners: setup ## Connectors on partners' real servers; skips, with the re
 AXE := .wasl/npm/node_modules/axe-core/axe.min.js
 
 .PHONY: test-browser
-test-browser: setup $(AXE) ## The portal in Chromium: ar and fr, phone and desktop, with and without script; REQUIRE=1 skips nothing
+test-browser: setup $(AXE) ## The portal and the desk in Chromium: ar and fr, phone, tablet and desktop, with and without script; REQUIRE=1 skips nothing
 	$(if $(REQUIRE),WASL_BROWSER_REQUIRED=1) $(BIN)/pytest -rs -n $(JOBS) tests/browser
 
 .PHONY: screenshots
 screenshots: setup $(AXE) ## A picture of every page in every state, in .wasl/screenshots
-	WASL_SCREENSHOTS=.wasl/screenshots $(BIN)/pytest tests/browser/test_accessibility.py -k axe
+	WASL_SCREENSHOTS=.wasl/screenshots $(BIN)/pytest tests/browser/test_accessibility.py tests/browser/test_desk_pages.py -k axe
 
 # Node trusts what this machine trusts. Without npm, or where it reaches no registry, axe-core's tests skip.
 $(AXE): export NODE_EXTRA_CA_CERTS ?= $(wildcard /etc/ssl/certs/ca-certificates.crt)

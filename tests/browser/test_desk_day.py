@@ -10,7 +10,7 @@ from desk_hub import DeskHub, Hands
 from playwright.sync_api import expect
 from triage_world import answers
 from wasl_schemas import topics
-from wasl_schemas.lifecycle import CaseState, DispatchState
+from wasl_schemas.lifecycle import CaseState, DispatchState, WatchState
 from wasl_triage.domain.decisions import Rabat, Screen
 from wasl_triage.working import SkipReason
 
@@ -201,6 +201,10 @@ def test_a_day(desk: DeskHub, sit: Any, lang: str) -> None:
     known = rows.count()
     reported(desk, lang, 4, "phishing_malware")
     expect(rows).to_have_count(known + 1)
+    desk.run(world.deliver(world.observed(fraud, 1, WatchState.GONE)))
+    desk.run(world.deliver(world.observed(fraud, 2, WatchState.REAPPEARED)))
+    expect(rows).to_have_count(known + 2)
+    assert state(desk, fraud) is CaseState.OPEN
 
     # -- somebody affected asks that it is looked at again; a third person takes it back -----------
     desk.run(world.deliver(world.answer(speech, "meta", 1, DispatchState.ACKNOWLEDGED)))

@@ -5,7 +5,6 @@ Whatever a test does, at its end no request has left the desk's origin, no addre
 person typed, and the console is empty.
 """
 
-import asyncio
 import base64
 import re
 from collections.abc import Callable
@@ -66,11 +65,10 @@ class DeskHub(Served):
         self.pack = self.world.pack
         self.clock = self.world.clock
         hub = self.world.hub
-        passwords = Passwords(memory_kib=64, passes=1)
-        self._hashed = asyncio.run(passwords.hash(PASSWORD))
+        self._passwords = Passwords(memory_kib=64, passes=1)
         self.access = Access(
             hub,
-            passwords,
+            self._passwords,
             code_version=self.pack.desk.code_version,
             secure=False,
             rate=1_000,
@@ -136,17 +134,15 @@ class DeskHub(Served):
     def session(self, name: str, lang: str) -> dict[str, str]:
         """A cookie of somebody who has everything set up and has accepted the code."""
 
+        if name not in self.world.hub.store.docs.get("accounts", {}):
+            self.invite(name)
+
         async def work() -> str:
-            hub = self.world.hub
-            if await accounts.find(hub.unit(), name) is None:
-                uow = hub.unit()
-                await accounts.invite(uow, name, by="operator:test", roles=STAFF[name])
-                await hub.commit(uow)
-            uow = hub.unit()
+            uow = self.world.hub.unit()
             account = await accounts.existing(uow, name)
             ready = {
                 "state": accounts.State.ACTIVE,
-                "password": self._hashed,
+                "password": await self._passwords.hash(PASSWORD),
                 "totp": account.totp or await accounts.seal_totp(uow, bytes(20)),
                 "language": lang,
                 "code_version": self.pack.desk.code_version,
@@ -154,7 +150,7 @@ class DeskHub(Served):
             }
             uow.put(ACCOUNTS, account.model_copy(update=ready))
             word = sessions.start(uow, account, sessions.Stage.FULL, Lifetimes(), federated=False)
-            await hub.commit(uow)
+            await self.world.hub.commit(uow)
             return word
 
         return {"name": "wasl-desk", "value": self.run(work()), "url": self.url}

@@ -13,7 +13,7 @@ from wasl_connector_sdk.signing import Keys
 from wasl_schemas.country_pack import CountryPack, CountryPackError, load_country_pack
 from wasl_schemas.rules import RULES_FILE, RulesError
 
-from wasl_triage import consumers, protecting
+from wasl_triage import consumers, protecting, sealing
 from wasl_triage.access import COLLECTIONS as ACCESS
 from wasl_triage.access.accounts import find
 from wasl_triage.access.door import open_access
@@ -93,6 +93,7 @@ def build(settings: TriageSettings) -> Service:
         default_language=pack.info.default_language,
     )
     cases = CaseRooms.of(service, pack, desk, requests, _people(service, staff))
+    private, former = protecting.audit_keys(settings)
     protection = protecting.start(service, settings, pack, desk)
     quality = QualityRooms.of(service, pack, desk)
     consumers.register(service, handlers)
@@ -110,6 +111,7 @@ def build(settings: TriageSettings) -> Service:
         protection=protection,
         quality=quality,
         book=book,
+        audit_keys=former | {sealing.public(private)},
     )
     console = Console(
         pack,

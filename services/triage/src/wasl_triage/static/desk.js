@@ -19,6 +19,9 @@
     if (link) link.focus();
   };
 
+  // A table wider than the screen is moved with the arrow keys.
+  for (const wide of all(".scroll")) if (wide.scrollWidth > wide.clientWidth) wide.tabIndex = 0;
+
   // -- keys --------------------------------------------------------------------------------------
 
   const list = document.getElementById("keys");

@@ -48,7 +48,7 @@ from wasl_chassis.vault import KEYS
 from wasl_chassis.work import UnitOfWork
 from wasl_local.servers import LOOPBACK, EmbeddedMongo, free_port
 from wasl_schemas.country_pack import CountryPack, load_country_pack
-from wasl_triage.auditing import AUDIT, AuditRow
+from wasl_triage.audit.trail import AUDIT, AuditRow
 from wasl_triage.bootstrap import COLLECTIONS
 from wasl_triage.domain.people import Person, Role
 from wasl_triage.repository import CASES, REPORTS

@@ -11,8 +11,8 @@ from playwright.sync_api import expect
 from triage_world import answers
 from wasl_schemas import topics
 from wasl_schemas.lifecycle import CaseState, DispatchState, WatchState
+from wasl_triage.cases.working import SkipReason
 from wasl_triage.domain.decisions import Rabat, Screen
-from wasl_triage.working import SkipReason
 
 LANGUAGES = ("ar", "fr")
 POST = "https://www.facebook.com/permalink.php?story_fbid={n}&id=100000000000023"

@@ -31,31 +31,31 @@ from wasl_chassis.vault import KEYS
 from wasl_connector_sdk.signing import Keys
 from wasl_schemas.country_pack import CountryPack, load_country_pack
 from wasl_schemas.events.common import Severity
-from wasl_triage.agreeing import Agreements
-from wasl_triage.api_protection import ProtectionRooms
-from wasl_triage.api_quality import QualityRooms
+from wasl_triage.api.protection import ProtectionRooms
+from wasl_triage.api.quality import QualityRooms
+from wasl_triage.audit.reading import Trails
+from wasl_triage.audit.sealing import Checker, Sealer, public, signing_key
 from wasl_triage.bootstrap import COLLECTIONS
-from wasl_triage.bulk import BulkAction, BulkRequest, Selection
+from wasl_triage.care.helpline import Helpline
+from wasl_triage.care.paging import Pager
+from wasl_triage.cases.bulk import BulkAction, BulkRequest, Selection
+from wasl_triage.cases.searching import FILTERS
 from wasl_triage.desk import Refused
 from wasl_triage.domain.case import Case
 from wasl_triage.domain.people import Person, Role
-from wasl_triage.figures import Figures
-from wasl_triage.golden import GoldenRequest
-from wasl_triage.helpline import Helpline
-from wasl_triage.holds import HoldRequest, LiftRequest, keep_original
-from wasl_triage.paging import Pager
-from wasl_triage.protected import Protected
-from wasl_triage.protecting import dependents
+from wasl_triage.protection.holds import HoldRequest, LiftRequest, keep_original
+from wasl_triage.protection.reading import Protected
+from wasl_triage.protection.retention import Retention
+from wasl_triage.protection.wiring import dependents
+from wasl_triage.quality.agreeing import Agreements
+from wasl_triage.quality.figures import Figures
+from wasl_triage.quality.golden import GoldenRequest
 from wasl_triage.repository import CASES, REPORTS
-from wasl_triage.retention import Retention
 from wasl_triage.rules.backtest import backtest
 from wasl_triage.rules.book import RuleBook
 from wasl_triage.rules.engine import RuleSet
 from wasl_triage.rules.memory import would_have
 from wasl_triage.rules.reading import history, hits
-from wasl_triage.sealing import Checker, Sealer, public, signing_key
-from wasl_triage.searching import FILTERS
-from wasl_triage.trails import Trails
 
 pytestmark = pytest.mark.integration
 ROOT = Path(__file__).resolve().parents[2]

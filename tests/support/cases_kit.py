@@ -6,7 +6,7 @@ from typing import Any
 
 from triage_world import ANA, BEA, LEA, SUE, World, agreeing, said
 from wasl_schemas.events.common import Ground, GroundKind
-from wasl_triage.api_cases import CaseRooms
+from wasl_triage.api.cases import CaseRooms
 from wasl_triage.domain.case import Action, Case, Measure
 from wasl_triage.domain.decisions import CloseReason, Proposal, Screen
 from wasl_triage.domain.people import Person, Role

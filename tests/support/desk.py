@@ -11,18 +11,18 @@ import httpx
 from fastapi import FastAPI, Request
 from triage_world import ANA, BEA, LEA, PEPPER, SUE, World
 from wasl_schemas.rules import RULES_FILE
-from wasl_triage import sealing
-from wasl_triage.api_cases import CaseRooms
-from wasl_triage.api_protection import ProtectionRooms
-from wasl_triage.api_quality import QualityRooms
+from wasl_triage.api.cases import CaseRooms
+from wasl_triage.api.protection import ProtectionRooms
+from wasl_triage.api.quality import QualityRooms
+from wasl_triage.audit import sealing
+from wasl_triage.care.helpline import Helpline
+from wasl_triage.care.telephone import Telephone
+from wasl_triage.cases.searching import Searching
 from wasl_triage.console import pages
 from wasl_triage.domain.people import Permission, Person
-from wasl_triage.helpline import Helpline
 from wasl_triage.http import create_app
 from wasl_triage.rules.book import RuleBook
-from wasl_triage.searching import Searching
 from wasl_triage.settings import Staff
-from wasl_triage.telephone import Telephone
 
 BASE = "http://desk.test"
 #: Signs days of the audit trail.

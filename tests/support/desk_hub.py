@@ -25,7 +25,7 @@ from wasl_triage.access.accounts import ACCOUNTS
 from wasl_triage.access.door import Access
 from wasl_triage.access.passwords import Passwords
 from wasl_triage.access.sessions import Lifetimes
-from wasl_triage.api_cases import CaseRooms
+from wasl_triage.api.cases import CaseRooms
 from wasl_triage.casework import Hub
 from wasl_triage.console import live
 from wasl_triage.console.pages import Console

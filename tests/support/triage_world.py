@@ -27,7 +27,7 @@ from wasl_schemas.events.reporter_message_sent_v1 import ReporterMessageSentV1
 from wasl_schemas.ids import uuid7
 from wasl_schemas.lifecycle import DispatchState, ReferralState, WatchState
 from wasl_schemas.topics import TopicSpec
-from wasl_triage.auditing import AUDIT, AuditRow
+from wasl_triage.audit.trail import AUDIT, AuditRow
 from wasl_triage.casework import Requests, request_id
 from wasl_triage.deriving import Deriver
 from wasl_triage.desk import AssessmentRequest, Confirmation, Desk, OwnJudgement
@@ -37,7 +37,7 @@ from wasl_triage.domain.people import Person, Role
 from wasl_triage.domain.suggesting import Suggester
 from wasl_triage.handlers import TriageHandlers
 from wasl_triage.metrics import METRICS
-from wasl_triage.quality import Sample
+from wasl_triage.quality.kept import Sample
 from wasl_triage.repository import CASES, REPORTS, Report
 from wasl_triage.rules.engine import RuleSet
 

@@ -20,21 +20,21 @@ from wasl_triage.access.accounts import ACCOUNTS, Account, State
 from wasl_triage.access.door import Access
 from wasl_triage.access.passwords import Passwords
 from wasl_triage.access.sessions import Lifetimes, Stage
-from wasl_triage.api_cases import CaseRooms, add_case_routes
-from wasl_triage.api_protection import add_protection_routes
-from wasl_triage.api_quality import add_quality_routes
-from wasl_triage.appeals import Filing
+from wasl_triage.api.cases import CaseRooms, add_case_routes
+from wasl_triage.api.protection import add_protection_routes
+from wasl_triage.api.quality import add_quality_routes
+from wasl_triage.care.helpline import Opening
+from wasl_triage.cases.appeals import Filing
+from wasl_triage.cases.opinions import Inquiry
+from wasl_triage.cases.working import Note, Owner, Plan, Skip
 from wasl_triage.console.pages import Console
 from wasl_triage.domain.appeal import Side
 from wasl_triage.domain.people import Person, Role
-from wasl_triage.helpline import Opening
-from wasl_triage.holds import HoldRequest
 from wasl_triage.http import create_app
-from wasl_triage.opinions import Inquiry
-from wasl_triage.quality import GOLDEN, REVIEWS, Golden, Review
+from wasl_triage.protection.holds import HoldRequest
+from wasl_triage.protection.subject_requests import Kind, Registration
+from wasl_triage.quality.kept import GOLDEN, REVIEWS, Golden, Review
 from wasl_triage.settings import Staff
-from wasl_triage.subject_requests import Kind, Registration
-from wasl_triage.working import Note, Owner, Plan, Skip
 
 BASE = "https://desk.test"
 #: Cleared people who furnish a case.

@@ -13,7 +13,7 @@ from triage_world import ANA, BEA, SUE, World
 from wasl_chassis.web import Problem, add_problem_handlers, read_body, validate
 from wasl_schemas.base import Model
 from wasl_triage import http
-from wasl_triage.api_cases import BODIES, Door, add_case_routes
+from wasl_triage.api.cases import BODIES, Door, add_case_routes
 from wasl_triage.domain.people import Person
 
 WHY = "One seller."

@@ -11,8 +11,8 @@ from fastapi import FastAPI, Request
 from pydantic import TypeAdapter
 from triage_world import ANA, SUE, World
 from wasl_chassis.web import add_problem_handlers, read_body, validate
-from wasl_triage.api_cases import Door
-from wasl_triage.api_protection import BODIES, ProtectionRooms, add_protection_routes
+from wasl_triage.api.cases import Door
+from wasl_triage.api.protection import BODIES, ProtectionRooms, add_protection_routes
 from wasl_triage.domain.people import Person, Role
 from wasl_triage.http import _add_refusals, _takes
 

@@ -10,7 +10,7 @@ from wasl_schemas import topics
 from wasl_schemas.events.common import Ground, GroundKind
 from wasl_schemas.lifecycle import CaseState, DispatchState
 from wasl_schemas.taxonomy import FourEyes
-from wasl_triage.appeals import APPEALS, Appeal, AppealAnswer, Filing
+from wasl_triage.cases.appeals import APPEALS, Appeal, AppealAnswer, Filing
 from wasl_triage.casework import request_id
 from wasl_triage.desk import Forbidden, NoSuchCase, NotLawful, Refused
 from wasl_triage.domain.appeal import AppealState, Side

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from triage_world import ANA, Hub, World
 from wasl_chassis.failures import Conflict
-from wasl_triage.auditing import (
+from wasl_triage.audit.trail import (
     AUDIT,
     HEADS,
     AuditRow,

@@ -8,12 +8,12 @@ from cases_kit import FRAUD, SAM, SID, decided, posts, rooms
 from triage_world import ANA, BEA, SUE, World
 from wasl_schemas.events.common import Severity
 from wasl_schemas.lifecycle import CaseState
-from wasl_triage.auditing import AUDIT
-from wasl_triage.bulk import BulkAction, BulkApply, BulkRequest, Selection
+from wasl_triage.audit.trail import AUDIT
+from wasl_triage.cases.bulk import BulkAction, BulkApply, BulkRequest, Selection
+from wasl_triage.cases.grouping import Done
 from wasl_triage.desk import Forbidden, NotLawful, Refused
 from wasl_triage.domain.decisions import CloseReason
 from wasl_triage.domain.people import Person
-from wasl_triage.grouping import Done
 from wasl_triage.repository import CASES
 
 WHY = "One wave of the same message."

@@ -9,7 +9,6 @@ from wasl_schemas import topics
 from wasl_schemas.events.common import Ground, GroundKind, Severity
 from wasl_schemas.lifecycle import CaseState, DispatchState
 from wasl_schemas.taxonomy import Signal
-from wasl_triage.agreeing import Agreements
 from wasl_triage.desk import (
     Amendment,
     AssessmentRequest,
@@ -22,6 +21,7 @@ from wasl_triage.desk import (
 from wasl_triage.domain.case import Action, Attention, Case, Measure
 from wasl_triage.domain.decisions import Proposal, Screen
 from wasl_triage.domain.people import Person, Role
+from wasl_triage.quality.agreeing import Agreements
 
 URL = "https://www.facebook.com/permalink.php?story_fbid=23&id=100000000000023"
 CLEAR = Screen(

@@ -13,7 +13,7 @@ from wasl_schemas.events.common import Ground, GroundKind, Severity
 from wasl_schemas.events.dispatch_requested_v1 import DispatchItem
 from wasl_schemas.lifecycle import CaseState, DispatchState, IllegalTransition, ReferralState
 from wasl_schemas.taxonomy import FourEyes, Signal
-from wasl_triage.auditing import broken_link
+from wasl_triage.audit.trail import broken_link
 from wasl_triage.casework import request_id
 from wasl_triage.desk import (
     AssessmentRequest,

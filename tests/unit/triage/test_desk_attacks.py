@@ -14,8 +14,8 @@ from cases_kit import post
 from triage_world import ANA, BEA, World
 from wasl_chassis.headers import STRICT_TRANSPORT, TABLE, Addresses, Headers, Kind
 from wasl_triage.access import accounts
+from wasl_triage.cases.working import Note
 from wasl_triage.domain.people import Person, Role
-from wasl_triage.working import Note
 from whole import BASE, Whole, furnish, path_of, unknown
 
 #: Every role: what an attack fails of is never a missing permission.

@@ -9,7 +9,7 @@ from wasl_triage.desk import Forbidden, NoSuchCase, NotLawful, Refused
 from wasl_triage.domain.case import Action, Case
 from wasl_triage.domain.decisions import CloseReason, Proposal
 from wasl_triage.domain.people import Person, Role
-from wasl_triage.golden import GoldenItems, GoldenReply, GoldenRequest
+from wasl_triage.quality.golden import GoldenItems, GoldenReply, GoldenRequest
 
 CLOSE = Proposal(action=Action.CLOSE, reason="x", close_reason=CloseReason.NO_GROUND)
 WANTED = GoldenRequest(expected="scam_fraud", note="A fee, then silence. SECRET-NOTE")

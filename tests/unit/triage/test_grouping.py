@@ -27,13 +27,13 @@ from triage_world import ANA, BEA, World
 from wasl_schemas.country_pack import CountryPack
 from wasl_schemas.events.common import Severity
 from wasl_schemas.lifecycle import CaseState, IllegalTransition
-from wasl_triage.bulk import BulkAction, BulkApply, BulkRequest, Selection
+from wasl_triage.cases.bulk import BulkAction, BulkApply, BulkRequest, Selection
+from wasl_triage.cases.grouping import OPERATIONS, Kind, Operation
+from wasl_triage.cases.working import Move
 from wasl_triage.desk import Forbidden, NoSuchCase, NotLawful, Refused
 from wasl_triage.domain.case import Attention
 from wasl_triage.domain.people import Person, Role
-from wasl_triage.grouping import OPERATIONS, Kind, Operation
 from wasl_triage.repository import CASES
-from wasl_triage.working import Move
 
 WHY = "The same seller."
 

@@ -8,16 +8,16 @@ import httpx
 import pytest
 from desk import Browser, Door, application, rooms, text_of
 from triage_world import ANA, World
-from wasl_triage.auditing import AUDIT
+from wasl_triage.audit.trail import AUDIT
+from wasl_triage.care.helpline import CONTACTS, HELPLINE, Helpline, NoSuchHelplineCase, Opening
+from wasl_triage.care.telephone import NotTaken, PhoneReport, Telephone
 from wasl_triage.console.pages import Console
 from wasl_triage.desk import Forbidden, NotLawful, Refused
 from wasl_triage.domain import helpline as record
 from wasl_triage.domain.helpline import Survey
 from wasl_triage.domain.people import Person, Role
-from wasl_triage.helpline import CONTACTS, HELPLINE, Helpline, NoSuchHelplineCase, Opening
 from wasl_triage.http import create_app
 from wasl_triage.settings import Staff
-from wasl_triage.telephone import NotTaken, PhoneReport, Telephone
 
 CAM = Person(name="counsellor-1", roles=frozenset({Role.COUNSELLOR}))
 DEB = Person(name="counsellor-2", roles=frozenset({Role.COUNSELLOR}))

@@ -6,12 +6,12 @@ from datetime import timedelta
 import pytest
 from triage_world import ANA, SUE, World
 from wasl_chassis.failures import Conflict, KeyDestroyed
-from wasl_triage.auditing import broken_link
+from wasl_triage.audit.trail import broken_link
 from wasl_triage.desk import Forbidden, NoSuchCase, Refused
 from wasl_triage.domain.people import Person, Role
-from wasl_triage.holds import HOLDS, ORIGINAL, ORIGINALS, HoldRequest, Holds, LiftRequest
-from wasl_triage.redaction import Piece, Redaction, RedactionRequest
-from wasl_triage.retention import Retention
+from wasl_triage.protection.holds import HOLDS, ORIGINAL, ORIGINALS, HoldRequest, Holds, LiftRequest
+from wasl_triage.protection.redaction import Piece, Redaction, RedactionRequest
+from wasl_triage.protection.retention import Retention
 
 DEE = Person(name="officer-1", roles=frozenset({Role.DATA_OFFICER, Role.CHILD_SAFETY}))
 NARROW = Person(name="officer-2", roles=frozenset({Role.DATA_OFFICER}))

@@ -19,11 +19,11 @@ from matrix import API
 from triage_world import ANA, SUE, World, said
 from wasl_schemas.country_pack import CountryPack
 from wasl_schemas.lifecycle import IllegalTransition
+from wasl_triage.cases.working import Move
 from wasl_triage.desk import NoSuchCase, NotLawful, Refused
 from wasl_triage.domain.disclosure import SMALL
 from wasl_triage.domain.people import Person, Role
-from wasl_triage.quality import AGREEMENTS, GOLDEN_ANSWERS, Agreement, GoldenAnswer
-from wasl_triage.working import Move
+from wasl_triage.quality.kept import AGREEMENTS, GOLDEN_ANSWERS, Agreement, GoldenAnswer
 from whole import Whole, body_of, called, furnish, path_of, unknown
 
 #: Everything but the clearance.

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from cases_kit import CLOSE, KIM, PIA, SID, UNA, decided, posts, rooms
 from triage_world import ANA, BEA, World
+from wasl_triage.cases.opinions import OPINIONS, Inquiry, Opinion, OpinionAnswer
 from wasl_triage.desk import Forbidden, NoSuchCase, NotLawful, Refused
 from wasl_triage.domain.case import Attention
 from wasl_triage.domain.people import Person, Role
-from wasl_triage.opinions import OPINIONS, Inquiry, Opinion, OpinionAnswer
 
 WORDS = "Is a number plate personal data here?"
 ANSWER = OpinionAnswer(text="It is, with the street.")

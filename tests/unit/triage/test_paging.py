@@ -9,7 +9,7 @@ import httpx
 import pytest
 from triage_world import ANA, World
 from wasl_connector_sdk.signing import Keys, verify
-from wasl_triage.paging import GIVE_UP, PAGES, Pager
+from wasl_triage.care.paging import GIVE_UP, PAGES, Pager
 
 URL = "https://duty.test/page"
 KEYS = Keys.model_validate({"secret": "whsec_" + base64.b64encode(b"k" * 32).decode()})

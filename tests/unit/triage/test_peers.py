@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from triage_world import ANA, World, said
 from wasl_schemas.country_pack import MAX_HOPS, CountryPack, load_country_pack
 from wasl_schemas.events.common import Channel, Ground, GroundKind
+from wasl_triage.api.views import options
 from wasl_triage.desk import NotLawful
 from wasl_triage.domain.case import Action
 from wasl_triage.domain.decisions import Proposal, route_for
-from wasl_triage.views import options
 
 EXAMPLE = Path(__file__).parents[3] / "deploy" / "country-packs" / "example"
 GROUND = Ground(kind=GroundKind.LAW, ref="xx.code.1")

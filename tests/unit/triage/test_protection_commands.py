@@ -11,12 +11,12 @@ from triage_world import World
 from wasl_chassis.operating import Command, Desk, FileCommand, Refused, Wrong
 from wasl_chassis.settings import Settings, SettingsError
 from wasl_schemas.country_pack import CountryPack
-from wasl_triage.auditing import AUDIT, journal
-from wasl_triage.protecting import COLLECTIONS as PROTECTED
-from wasl_triage.protecting import audit_keys, dependents
-from wasl_triage.protection_commands import GROUPS, AuditCommandSettings, _gone
+from wasl_triage.audit.sealing import Sealer, public, signing_key
+from wasl_triage.audit.trail import AUDIT, journal
+from wasl_triage.protection.commands import GROUPS, AuditCommandSettings, _gone
+from wasl_triage.protection.wiring import COLLECTIONS as PROTECTED
+from wasl_triage.protection.wiring import audit_keys, dependents
 from wasl_triage.repository import REPORTS, Report
-from wasl_triage.sealing import Sealer, public, signing_key
 
 MASTER = b"m" * 32
 REPORT = "019b7a5e-b642-722f-8360-c5dafd2a25cc"

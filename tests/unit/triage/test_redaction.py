@@ -11,7 +11,7 @@ from wasl_schemas.events.report_submitted_v1 import ReportContent
 from wasl_triage.casework import CONTENT
 from wasl_triage.desk import Forbidden, Refused
 from wasl_triage.domain.people import Person, Role
-from wasl_triage.redaction import REMOVED, Piece, Redaction, RedactionRequest, redacted
+from wasl_triage.protection.redaction import REMOVED, Piece, Redaction, RedactionRequest, redacted
 
 DEE = Person(name="officer-1", roles=frozenset({Role.DATA_OFFICER, Role.CHILD_SAFETY}))
 TEXT = "Fatima wrote to rabia@example.org about it."

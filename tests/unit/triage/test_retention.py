@@ -18,11 +18,13 @@ from wasl_schemas.country_pack import CountryPack
 from wasl_schemas.events.report_submitted_v1 import ReportContent
 from wasl_schemas.ids import uuid7
 from wasl_schemas.lifecycle import CaseState
-from wasl_triage.auditing import AUDIT, HEADS, broken_link, journal
+from wasl_triage.audit.sealing import Checker, Sealer, public, signing_key
+from wasl_triage.audit.trail import AUDIT, HEADS, broken_link, journal
 from wasl_triage.casework import CONTENT, ITEM, MESSAGE, NOTE
 from wasl_triage.domain import retention as clocks
 from wasl_triage.domain.case import Assessment, Case
 from wasl_triage.domain.retention import Data, Line, Rest, Stop, Thing
+from wasl_triage.protection.retention import REPORTS_A_COMMIT, Beside, Mode, Retention, Waits
 from wasl_triage.repository import (
     CASES,
     MESSAGES,
@@ -32,8 +34,6 @@ from wasl_triage.repository import (
     Message,
     Report,
 )
-from wasl_triage.retention import REPORTS_A_COMMIT, Beside, Mode, Retention, Waits
-from wasl_triage.sealing import Checker, Sealer, public, signing_key
 
 START = datetime(2026, 1, 5, 9, tzinfo=UTC)
 URL = "https://example.org/"

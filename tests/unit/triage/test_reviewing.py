@@ -17,8 +17,8 @@ from wasl_triage.desk import Confirmation, Forbidden, NoSuchCase, NotLawful, Ref
 from wasl_triage.domain.case import Action, Attention, Case, Measure
 from wasl_triage.domain.decisions import CloseReason, Proposal, Screen
 from wasl_triage.domain.people import Person, Role
-from wasl_triage.quality import REVIEWS, Sample
-from wasl_triage.reviewing import ReviewAnswer, Reviews
+from wasl_triage.quality.kept import REVIEWS, Sample
+from wasl_triage.quality.reviewing import ReviewAnswer, Reviews
 
 URL = "https://www.facebook.com/permalink.php?story_fbid=23&id=100000000000023"
 IRA = Person(name="independent-1", roles=frozenset({Role.INDEPENDENT_REVIEWER}))

@@ -21,10 +21,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from triage_world import ANA, SUE, Hub, World
 from wasl_chassis.vault import derive
-from wasl_triage import sealing, verify
-from wasl_triage.auditing import AUDIT, Stream, journal, link, looked
-from wasl_triage.exporting import Export, NotSealed, key_text, write
-from wasl_triage.sealing import (
+from wasl_triage.audit import sealing, verify
+from wasl_triage.audit.exporting import Export, NotSealed, key_text, write
+from wasl_triage.audit.sealing import (
     ENDS,
     GRACE,
     SEALS,
@@ -36,6 +35,7 @@ from wasl_triage.sealing import (
     sign,
     signing_key,
 )
+from wasl_triage.audit.trail import AUDIT, Stream, journal, link, looked
 
 KEY = signing_key(b"k" * 32, derived=False)
 KEYS = frozenset({public(KEY)})

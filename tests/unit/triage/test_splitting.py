@@ -10,11 +10,11 @@ from triage_world import ANA, BEA, World
 from wasl_schemas import topics
 from wasl_schemas.events.common import Severity
 from wasl_schemas.lifecycle import CaseState
+from wasl_triage.cases.grouping import Operation
+from wasl_triage.cases.splitting import part_id
 from wasl_triage.casework import ITEM
 from wasl_triage.desk import NoSuchCase, NotLawful, Refused
-from wasl_triage.grouping import Operation
 from wasl_triage.repository import CASES, REPORTS
-from wasl_triage.splitting import part_id
 
 WHY = "These are about a comment, not the post."
 

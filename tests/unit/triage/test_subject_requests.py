@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from triage_world import ANA, SUE, World
 from wasl_schemas.ids import uuid7
-from wasl_triage.auditing import AUDIT
+from wasl_triage.audit.trail import AUDIT
 from wasl_triage.desk import Forbidden, Refused
 from wasl_triage.domain.people import Person, Role
-from wasl_triage.subject_requests import (
+from wasl_triage.protection.subject_requests import (
     CLOSED,
     KEPT,
     NEXT,

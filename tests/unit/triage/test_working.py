@@ -7,12 +7,12 @@ import pytest
 from cases_kit import CLOSE, KIM, PIA, PRIVACY, SID, UNA, decided, posts, rooms, sees
 from triage_world import ANA, BEA, RABAT, SUE, World
 from wasl_schemas.events.common import Ground, GroundKind
-from wasl_triage.auditing import AUDIT
+from wasl_triage.audit.trail import AUDIT
+from wasl_triage.cases.working import NOTES, SKIPS, Move, Note, Owner, Plan, Skip, SkipReason
 from wasl_triage.casework import NOTE
 from wasl_triage.desk import Forbidden, MessageRequest, NoSuchCase, NotLawful, Refused
 from wasl_triage.domain.case import CLOCK, Attention
 from wasl_triage.repository import CASES
-from wasl_triage.working import NOTES, SKIPS, Move, Note, Owner, Plan, Skip, SkipReason
 
 SECRET = "Call the school on Monday."
 

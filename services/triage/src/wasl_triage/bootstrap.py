@@ -13,15 +13,24 @@ from wasl_connector_sdk.signing import Keys
 from wasl_schemas.country_pack import CountryPack, CountryPackError, load_country_pack
 from wasl_schemas.rules import RULES_FILE, RulesError
 
-from wasl_triage import consumers, protecting, sealing
+from wasl_triage import consumers
 from wasl_triage.access import COLLECTIONS as ACCESS
 from wasl_triage.access.accounts import find
 from wasl_triage.access.door import open_access
-from wasl_triage.api_cases import CaseRooms, add_case_routes
-from wasl_triage.api_protection import add_protection_routes
-from wasl_triage.api_quality import QualityRooms, add_quality_routes
-from wasl_triage.appeals import APPEALS
+from wasl_triage.api.cases import CaseRooms, add_case_routes
+from wasl_triage.api.protection import add_protection_routes
+from wasl_triage.api.quality import QualityRooms, add_quality_routes
+from wasl_triage.audit import sealing
 from wasl_triage.campaigns import SKETCHES
+from wasl_triage.care.helpline import CONTACTS, HELPLINE, Helpline
+from wasl_triage.care.paging import PAGES, Pager
+from wasl_triage.care.telephone import Telephone
+from wasl_triage.care.wellbeing import DAYS, PREFERENCES
+from wasl_triage.cases.appeals import APPEALS
+from wasl_triage.cases.grouping import OPERATIONS
+from wasl_triage.cases.opinions import OPINIONS
+from wasl_triage.cases.searching import Searching
+from wasl_triage.cases.working import NOTES, SKIPS
 from wasl_triage.casework import Requests
 from wasl_triage.console.pages import Console, Rooms
 from wasl_triage.deriving import Deriver
@@ -30,24 +39,17 @@ from wasl_triage.domain import signals
 from wasl_triage.domain.hosting import HostSource
 from wasl_triage.domain.people import Person
 from wasl_triage.domain.suggesting import LexiconError, Suggester
-from wasl_triage.grouping import OPERATIONS
 from wasl_triage.handlers import TriageHandlers
-from wasl_triage.helpline import CONTACTS, HELPLINE, Helpline
 from wasl_triage.hostsource import MmdbSource, read_addresses
 from wasl_triage.http import create_app
 from wasl_triage.matching.matcher import Matcher
 from wasl_triage.metrics import METRICS
-from wasl_triage.opinions import OPINIONS
-from wasl_triage.paging import PAGES, Pager
-from wasl_triage.quality import QUALITY, Sample
+from wasl_triage.protection import wiring as protecting
+from wasl_triage.quality.kept import QUALITY, Sample
 from wasl_triage.repository import ALL
 from wasl_triage.rules import memory
 from wasl_triage.rules.book import RuleBook
-from wasl_triage.searching import Searching
 from wasl_triage.settings import Staff, TriageSettings
-from wasl_triage.telephone import Telephone
-from wasl_triage.wellbeing import DAYS, PREFERENCES
-from wasl_triage.working import NOTES, SKIPS
 
 COLLECTIONS = (
     *ALL,

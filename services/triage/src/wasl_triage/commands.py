@@ -8,7 +8,7 @@ from wasl_chassis.operating import Desk, Operations, TraceLine, Trail
 
 from wasl_triage.access.commands import PEOPLE
 from wasl_triage.domain.case import Case, DecisionRow
-from wasl_triage.protection_commands import GROUPS as PROTECTION
+from wasl_triage.protection.commands import GROUPS as PROTECTION
 from wasl_triage.repository import CASES, REPORTS, Report
 from wasl_triage.rules.operating import RULES
 from wasl_triage.settings import TriageSettings

@@ -26,7 +26,10 @@ from wasl_schemas.lifecycle import CASE, DISPATCH, CaseState, DispatchState
 from wasl_schemas.taxonomy import FourEyes, Signal
 
 from wasl_triage import metrics as measure
-from wasl_triage.auditing import AUDIT, AuditRow, audit, broken_link, looked
+from wasl_triage.audit.trail import AUDIT, AuditRow, audit, broken_link, looked
+from wasl_triage.care.wellbeing import Wellbeing
+from wasl_triage.cases.grouped import keep_together
+from wasl_triage.cases.sheets import SHOWN_REPORTS, Sheet, Sheets
 from wasl_triage.casework import ITEM, MESSAGE, NOTE, Hub, Requests, announce
 from wasl_triage.domain import assessment, clocks, second_look
 from wasl_triage.domain.assessment import Answer
@@ -56,11 +59,8 @@ from wasl_triage.domain.decisions import (
 )
 from wasl_triage.domain.people import EVERY_QUEUE, Permission, Person, Role
 from wasl_triage.domain.severity import Scales
-from wasl_triage.grouped import keep_together
-from wasl_triage.quality import Sample, note_second_look
+from wasl_triage.quality.kept import Sample, note_second_look
 from wasl_triage.repository import CASES, MESSAGES, REPORTS, Message
-from wasl_triage.sheets import SHOWN_REPORTS, Sheet, Sheets
-from wasl_triage.wellbeing import Wellbeing
 
 T = TypeVar("T")
 

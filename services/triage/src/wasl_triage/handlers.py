@@ -44,8 +44,10 @@ from wasl_schemas.taxonomy import FourEyes, Signal
 
 from wasl_triage import campaigns
 from wasl_triage import metrics as measure
-from wasl_triage.auditing import audit
+from wasl_triage.audit.trail import audit
 from wasl_triage.campaigns import SKETCHES, Copies
+from wasl_triage.care.paging import Why, page
+from wasl_triage.cases.grouped import keep_together
 from wasl_triage.casework import CONTENT, ITEM, Hub, Requests, announce
 from wasl_triage.deriving import Derived, Deriver
 from wasl_triage.domain import clocks, hosting
@@ -63,8 +65,6 @@ from wasl_triage.domain.facts import Facts, domains, moment
 from wasl_triage.domain.itemkey import Item
 from wasl_triage.domain.severity import Scales
 from wasl_triage.domain.signals import Circumstances, Sketch, reporter_words
-from wasl_triage.grouped import keep_together
-from wasl_triage.paging import Why, page
 from wasl_triage.repository import CASES, MESSAGES, PAST, REPORTS, Message, Past, Report
 from wasl_triage.rules.engine import Outcome as Ruling
 from wasl_triage.rules.engine import RuleSet

@@ -21,9 +21,12 @@ from wasl_schemas.base import Model
 from wasl_schemas.country_pack import CountryPack
 from wasl_schemas.lifecycle import IllegalTransition
 
-from wasl_triage import api_cases, api_protection, api_quality, views
 from wasl_triage import metrics as measure
-from wasl_triage.api_cases import Door
+from wasl_triage.api import cases as api_cases
+from wasl_triage.api import protection as api_protection
+from wasl_triage.api import quality as api_quality
+from wasl_triage.api import views
+from wasl_triage.api.cases import Door
 from wasl_triage.desk import (
     Amendment,
     AssessmentRequest,

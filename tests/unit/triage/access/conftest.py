@@ -17,7 +17,7 @@ from wasl_triage.access.door import Access, Entered, Halfway, SignedIn
 from wasl_triage.access.oidc import Oidc
 from wasl_triage.access.passwords import Passwords
 from wasl_triage.access.sessions import Stage
-from wasl_triage.auditing import AUDIT, AuditRow
+from wasl_triage.audit.trail import AUDIT, AuditRow
 
 PASSWORD = "tournesol vif, canard lent"
 

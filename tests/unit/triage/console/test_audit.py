@@ -5,11 +5,11 @@ from datetime import timedelta
 
 from desk import SEAL, Browser, Door, application, text_of
 from triage_world import ANA, World
-from wasl_triage.auditing import AUDIT, Stream, journal, watched
+from wasl_triage.audit.reading import HIDDEN, Trails
+from wasl_triage.audit.sealing import Sealer
+from wasl_triage.audit.trail import AUDIT, Stream, journal, watched
 from wasl_triage.domain.case import Case
 from wasl_triage.domain.people import Person, Role
-from wasl_triage.sealing import Sealer
-from wasl_triage.trails import HIDDEN, Trails
 
 AUD = Person(name="auditor-1", roles=frozenset({Role.AUDITOR}))
 ADA = Person(name="auditor-2", roles=frozenset({Role.AUDITOR, Role.CHILD_SAFETY}))

@@ -9,10 +9,10 @@ import pytest
 from cases_kit import FRAUD, decided, post, posts
 from desk import Browser, Door, application, text_of
 from triage_world import ANA, BEA, LEA, SUE, World
-from wasl_triage.appeals import APPEALS
-from wasl_triage.grouping import OPERATIONS
-from wasl_triage.opinions import OPINIONS
-from wasl_triage.working import NOTES
+from wasl_triage.cases.appeals import APPEALS
+from wasl_triage.cases.grouping import OPERATIONS
+from wasl_triage.cases.opinions import OPINIONS
+from wasl_triage.cases.working import NOTES
 
 PLAN = "Call the school on Monday."
 

@@ -17,7 +17,7 @@ from wasl_triage.domain.case import Action, Measure
 from wasl_triage.domain.decisions import CloseReason, Proposal
 from wasl_triage.domain.disclosure import SMALL, Cell, Table, cell, table
 from wasl_triage.domain.people import Person, Role
-from wasl_triage.figures import KEPT, MONTHS, Figures
+from wasl_triage.quality.figures import KEPT, MONTHS, Figures
 
 OLA = Person(name="ministry-1", roles=frozenset({Role.OBSERVER}))
 CLOSE = Proposal(action=Action.CLOSE, reason="x", close_reason=CloseReason.NO_GROUND)

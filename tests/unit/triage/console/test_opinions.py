@@ -5,7 +5,7 @@ import pytest
 from cases_kit import PIA, UNA, posts, rooms
 from desk import Browser, Door, application, text_of
 from triage_world import ANA, SUE, World
-from wasl_triage.opinions import Inquiry
+from wasl_triage.cases.opinions import Inquiry
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from triage_world import ANA, SUE, World, said
 from wasl_triage.domain.case import Action
 from wasl_triage.domain.decisions import CloseReason, Proposal
 from wasl_triage.domain.people import Person, Role
-from wasl_triage.holds import HOLDS
-from wasl_triage.subject_requests import SUBJECT_REQUESTS
+from wasl_triage.protection.holds import HOLDS
+from wasl_triage.protection.subject_requests import SUBJECT_REQUESTS
 
 DEE = Person(name="officer-1", roles=frozenset({Role.DATA_OFFICER, Role.CHILD_SAFETY}))
 NARROW = Person(name="officer-2", roles=frozenset({Role.DATA_OFFICER}))

@@ -22,7 +22,7 @@ from wasl_schemas.base import Model, Sealed, Slug, Timestamp
 from wasl_schemas.ids import uuid7
 
 from wasl_triage.access.limits import TRIES, tries_id
-from wasl_triage.auditing import Stream, journal
+from wasl_triage.audit.trail import Stream, journal
 from wasl_triage.domain.case import CLOCK, MACHINE
 from wasl_triage.domain.people import EVERY_QUEUE, Person, Role
 

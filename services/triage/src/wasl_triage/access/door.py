@@ -33,7 +33,7 @@ from wasl_triage.access.accounts import (
 from wasl_triage.access.oidc import Asked, Identity, Oidc, ProviderFailure, named, read_provider
 from wasl_triage.access.passwords import Passwords, Weakness, weakness
 from wasl_triage.access.sessions import FLOWS, SESSIONS, Cookie, Flow, Lifetimes, Session, Stage
-from wasl_triage.auditing import journal, watched
+from wasl_triage.audit.trail import journal, watched
 from wasl_triage.casework import Hub
 from wasl_triage.domain.people import Permission, Person
 from wasl_triage.settings import TriageSettings

@@ -6,11 +6,11 @@ from datetime import date
 from fastapi import Response
 from wasl_chassis.forms import first
 
-from wasl_triage.auditing import Stream
+from wasl_triage.audit.reading import Trails
+from wasl_triage.audit.sealing import Finding
+from wasl_triage.audit.trail import Stream
 from wasl_triage.console.site import Page, Site
 from wasl_triage.domain.people import Permission
-from wasl_triage.sealing import Finding
-from wasl_triage.trails import Trails
 
 
 class AuditPages:

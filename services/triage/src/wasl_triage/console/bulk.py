@@ -12,14 +12,14 @@ from pydantic import ValidationError
 from wasl_chassis.forms import Fields, first
 from wasl_schemas.lifecycle import CaseState
 
-from wasl_triage.bulk import Bulk, BulkAction, BulkApply, BulkRequest
+from wasl_triage.cases.bulk import Bulk, BulkAction, BulkApply, BulkRequest
+from wasl_triage.cases.working import SkipReason
 from wasl_triage.console import telling
 from wasl_triage.console.cases import unusable
 from wasl_triage.console.site import Page, Site
 from wasl_triage.desk import NotLawful, Refused
 from wasl_triage.domain.decisions import CloseReason, Missing
 from wasl_triage.domain.people import Permission
-from wasl_triage.working import SkipReason
 
 #: What cases may have in common; the names are the search page's.
 _COMMON = ("category", "platform", "severity", "campaign", "bank")

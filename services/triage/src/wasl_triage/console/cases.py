@@ -16,8 +16,11 @@ from wasl_schemas.events.common import Ground
 from wasl_schemas.lifecycle import IllegalTransition
 from wasl_schemas.taxonomy import FourEyes, Safeguard, Signal
 
-from wasl_triage import views
-from wasl_triage.api_cases import CaseRooms
+from wasl_triage.api import views
+from wasl_triage.api.cases import CaseRooms
+from wasl_triage.cases.grouping import Done, Kind, Operation
+from wasl_triage.cases.timeline import Folder, timeline
+from wasl_triage.cases.working import SkipReason
 from wasl_triage.console import telling
 from wasl_triage.console.site import Page, Site
 from wasl_triage.desk import (
@@ -41,10 +44,7 @@ from wasl_triage.domain.decisions import (
     four_eyes,
 )
 from wasl_triage.domain.people import Permission, Person
-from wasl_triage.grouping import Done, Kind, Operation
 from wasl_triage.rules.memory import RuleHit, would_have
-from wasl_triage.timeline import Folder, timeline
-from wasl_triage.working import SkipReason
 
 _ID = re.compile(r"[0-9a-f]{32}")
 _SCREEN = tuple(Screen.model_fields)

@@ -9,16 +9,16 @@ from datetime import datetime
 from fastapi import Response
 from wasl_chassis.forms import Fields, first
 
-from wasl_triage.api_cases import CaseRooms
-from wasl_triage.appeals import AppealAnswer, Filing
+from wasl_triage.api.cases import CaseRooms
+from wasl_triage.cases.appeals import AppealAnswer, Filing
+from wasl_triage.cases.grouping import reasoned
+from wasl_triage.cases.opinions import Inquiry, OpinionAnswer
+from wasl_triage.cases.working import Move, Note, Owner, Plan, Skip
 from wasl_triage.console.cases import CasePages
 from wasl_triage.console.site import Page
 from wasl_triage.desk import NotLawful
 from wasl_triage.domain.decisions import Missing
 from wasl_triage.domain.people import Permission
-from wasl_triage.grouping import reasoned
-from wasl_triage.opinions import Inquiry, OpinionAnswer
-from wasl_triage.working import Move, Note, Owner, Plan, Skip
 
 _ID = re.compile(r"[0-9a-f]{32}")
 

@@ -3,9 +3,9 @@
 
 from fastapi import Response
 
-from wasl_triage import figures
 from wasl_triage.console.site import Page, Site
 from wasl_triage.domain.people import Permission
+from wasl_triage.quality import figures
 
 
 class FiguresPages:

@@ -11,13 +11,13 @@ from pydantic import TypeAdapter, ValidationError
 from wasl_chassis.forms import Fields, first
 from wasl_schemas.events.common import Affected, Risk
 
+from wasl_triage.care.helpline import Helpline, NoSuchHelplineCase, Opening
+from wasl_triage.care.telephone import NotTaken, PhoneReport, Telephone
 from wasl_triage.console.site import Page, Site
 from wasl_triage.desk import NotLawful, Refused
 from wasl_triage.domain import helpline as record
 from wasl_triage.domain.decisions import Missing
 from wasl_triage.domain.people import Permission
-from wasl_triage.helpline import Helpline, NoSuchHelplineCase, Opening
-from wasl_triage.telephone import NotTaken, PhoneReport, Telephone
 
 _OPENING = ("channel", "about", "age", "gender", "language", "summary", "safe_contact")
 _RISK = tuple(f"risk_{name}" for name in record.RISKS)

@@ -7,12 +7,12 @@ from fastapi import Response
 from pydantic import ValidationError
 from wasl_chassis.forms import Fields, first
 
+from wasl_triage.cases.opinions import OpinionAnswer, Opinions
 from wasl_triage.console import telling
 from wasl_triage.console.cases import unusable
 from wasl_triage.console.site import Page, Site
 from wasl_triage.domain.decisions import Missing
 from wasl_triage.domain.people import Permission
-from wasl_triage.opinions import OpinionAnswer, Opinions
 
 
 class OpinionPages:

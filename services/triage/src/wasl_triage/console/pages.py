@@ -9,9 +9,13 @@ from wasl_chassis.clock import Clock
 from wasl_schemas.country_pack import CountryPack
 
 from wasl_triage.access.door import Access
-from wasl_triage.api_cases import CaseRooms
-from wasl_triage.api_protection import ProtectionRooms
-from wasl_triage.api_quality import QualityRooms
+from wasl_triage.api.cases import CaseRooms
+from wasl_triage.api.protection import ProtectionRooms
+from wasl_triage.api.quality import QualityRooms
+from wasl_triage.audit.reading import Trails
+from wasl_triage.care.helpline import Helpline
+from wasl_triage.care.telephone import Telephone
+from wasl_triage.cases.searching import Searching
 from wasl_triage.console.audit import AuditPages
 from wasl_triage.console.bulk import BulkPages
 from wasl_triage.console.cases import CasePages
@@ -30,15 +34,11 @@ from wasl_triage.console.self import SelfPages
 from wasl_triage.console.signing_in import SigningInPages
 from wasl_triage.console.site import Door, Site
 from wasl_triage.desk import Desk
-from wasl_triage.figures import Figures
-from wasl_triage.helpline import Helpline
-from wasl_triage.protected import Protected
-from wasl_triage.protecting import dependents
-from wasl_triage.retention import Retention
+from wasl_triage.protection.reading import Protected
+from wasl_triage.protection.retention import Retention
+from wasl_triage.protection.wiring import dependents
+from wasl_triage.quality.figures import Figures
 from wasl_triage.rules.book import RuleBook
-from wasl_triage.searching import Searching
-from wasl_triage.telephone import Telephone
-from wasl_triage.trails import Trails
 
 
 @dataclass(frozen=True, slots=True)

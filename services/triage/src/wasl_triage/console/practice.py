@@ -4,7 +4,6 @@
 from fastapi import Response
 from wasl_chassis.forms import Fields, first
 
-from wasl_triage import golden
 from wasl_triage.casework import Hub
 from wasl_triage.console.refusals import REFUSALS, lines, status
 from wasl_triage.console.site import Page, Site
@@ -12,7 +11,8 @@ from wasl_triage.desk import Desk, NoSuchCase
 from wasl_triage.domain.case import Case
 from wasl_triage.domain.decisions import Missing
 from wasl_triage.domain.people import Permission
-from wasl_triage.quality import GOLDEN, Golden
+from wasl_triage.quality import golden
+from wasl_triage.quality.kept import GOLDEN, Golden
 
 
 class PracticePages:

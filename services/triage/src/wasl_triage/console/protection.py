@@ -10,18 +10,18 @@ from typing import Any
 from fastapi import Response
 from wasl_chassis.forms import Fields, first
 
-from wasl_triage import subject_requests as subjects
-from wasl_triage.api_protection import ProtectionRooms
+from wasl_triage.api.protection import ProtectionRooms
+from wasl_triage.cases.working import Note, Working
 from wasl_triage.console.refusals import REFUSALS, lines, status
 from wasl_triage.console.site import Page, Site
 from wasl_triage.desk import NoSuchCase, NotLawful, Refused
 from wasl_triage.domain.decisions import Missing
 from wasl_triage.domain.disclosure import Cell, cell
 from wasl_triage.domain.people import Permission
-from wasl_triage.holds import HoldRequest, LiftRequest
-from wasl_triage.protected import Protected, Text
-from wasl_triage.redaction import Piece, RedactionRequest, redacted
-from wasl_triage.working import Note, Working
+from wasl_triage.protection import subject_requests as subjects
+from wasl_triage.protection.holds import HoldRequest, LiftRequest
+from wasl_triage.protection.reading import Protected, Text
+from wasl_triage.protection.redaction import Piece, RedactionRequest, redacted
 
 _NEW = ("kind", "channel", "received", "identity", "text", "case_id", "report_id")
 #: How a request may reach the hub.

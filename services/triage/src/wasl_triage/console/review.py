@@ -4,11 +4,11 @@
 from fastapi import Response
 from wasl_chassis.forms import Fields, first
 
-from wasl_triage import figures, reviewing
 from wasl_triage.console.refusals import REFUSALS, lines, status
 from wasl_triage.console.site import Page, Site
 from wasl_triage.domain.decisions import Missing
 from wasl_triage.domain.people import Permission
+from wasl_triage.quality import figures, reviewing
 
 
 class ReviewPages:

@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 from fastapi import Response
 from wasl_chassis.forms import first
 
+from wasl_triage.cases.searching import FILTERS, Found, Searching
 from wasl_triage.console.site import Page, Site
 from wasl_triage.domain.people import Permission
-from wasl_triage.searching import FILTERS, Found, Searching
 
 _LONGEST = 2_000
 

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Routes and views of the desk's interface, by subject."""

@@ -7,6 +7,7 @@ routes and roles is tested from it. Nothing is open but what is added with ``ope
 
 import hashlib
 import hmac
+import re
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -169,6 +170,7 @@ class Site:
             t: CldrLocale.parse(pack.languages[t].locale, sep="-") for t in self.languages
         }
         self.table: list[Route] = []
+        self._pages: list[re.Pattern[str]] = []
         #: What every page of a signed-in person shows, by name.
         self.shared: dict[str, Callable[[Page], Awaitable[Any]]] = {}
         self._templates = Environment(
@@ -222,6 +224,8 @@ class Site:
                     response_model=None,
                 )
                 self.table.append(route)
+            if method == "GET":
+                self._pages.append(re.compile(re.sub(r"\{\w+\}", "[^/]+", path)))
 
     def _guarded(
         self, route: Route, lang: str, endpoint: Endpoint
@@ -250,7 +254,7 @@ class Site:
                 return page.trouble(403, page.say("Your role does not open this page."))
             asked = route.method == "POST" and route.needs is not None
             if asked and not self.door.fresh(page.signed, route.needs):
-                return page.go(f"confirm?next={quote(page.path)}")
+                return page.go(f"confirm?next={quote(self._page_of(page.path))}")
         try:
             if page.signed is not None:
                 page.shared = {name: await ask(page) for name, ask in self.shared.items()}
@@ -272,6 +276,13 @@ class Site:
             return page.trouble(409, page.say("Somebody else changed this. Open it again."))
         except KeyDestroyed:
             return page.trouble(410, page.say("This was erased on somebody’s wish."))
+
+    def _page_of(self, path: str) -> str:
+        """The page a form stands on: the longest beginning of its address that can be opened."""
+        parts = path.split("/")
+        while parts and not any(p.fullmatch("/".join(parts)) for p in self._pages):
+            parts.pop()
+        return "/".join(parts)
 
     # -- answers ---------------------------------------------------------------------------------
 

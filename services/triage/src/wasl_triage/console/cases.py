@@ -112,6 +112,7 @@ class CasePages:
         """The page. ``form``, ``missing`` and ``typed``: what was sent and not done; ``results``:
         what became of the cases joined to this one.
         """
+        pulse = await self._desk.pulse(page.person, case_id)
         sheet = await self._desk.read(page.person, case_id, unredacted=unredacted)
         case, now, desk = sheet.case, page.site.clock.now(), page.pack.desk
         options = views.options(page.pack, case, now)
@@ -129,6 +130,7 @@ class CasePages:
         return page.show(
             "case.html",
             status,
+            pulse=pulse,
             sheet=sheet,
             case=case,
             options=options,

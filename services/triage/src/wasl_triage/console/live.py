@@ -32,7 +32,9 @@ class LivePages:
     async def _live(self, page: Page) -> Response:
         of = page.request.query_params.get("of", "queue")
         case_id = of.removeprefix("case:") if of.startswith("case:") else None
-        before = await self._desk.pulse(page.person, case_id)
+        now = await self._desk.pulse(page.person, case_id)
+        # What changed between the page and its stream is news, too.
+        before = page.request.query_params.get("since", now)
         if page.request.method == "HEAD":  # nothing would be read of a stream without a body
             return Response(media_type="text/event-stream")
         if self._open >= MOST:

@@ -42,9 +42,10 @@ class QueuePages:
         if chosen is not None and chosen not in page.pack.queues:
             return page.trouble(404, page.say("There is no such queue."))
         await self._desk.saw(page.person, "queue", chosen or "all")
+        pulse = await self._desk.pulse(page.person)
         waiting = await self._desk.waiting(page.person)
         cases = await self._desk.queue(page.person, SHOWN, chosen)
-        return page.show("queue.html", cases=cases, waiting=waiting, chosen=chosen)
+        return page.show("queue.html", cases=cases, waiting=waiting, chosen=chosen, pulse=pulse)
 
     async def _next(self, page: Page) -> Response:
         """Claim the first case that waits, so that nobody picks."""

@@ -94,7 +94,7 @@
   const news = document.getElementById("news");
   const watched = document.querySelector("[data-watch]");
   if (live && watched && window.EventSource) {
-    const source = new EventSource(`${live}?of=${encodeURIComponent(watched.dataset.watch)}`);
+    const source = new EventSource(`${live}?${new URLSearchParams({ of: watched.dataset.watch, since: watched.dataset.since })}`);
     source.addEventListener("changed", () => {
       const busy = document.querySelector("form:focus-within, dialog[open]");
       if (watched.dataset.reload === "yes" && !busy && !document.hidden) location.reload();

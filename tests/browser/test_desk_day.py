@@ -284,3 +284,17 @@ def test_a_day_has_an_end(desk: DeskHub, sit: Any, lang: str) -> None:
         hands.back()
         assert hands.path == "sign-in"
         expect(page.locator("main")).not_to_contain_text(label(desk, lang, "scam_fraud"))
+
+
+def test_what_changed_before_the_page_listened_is_told(desk: DeskHub, sit: Any) -> None:
+    hands: Hands = sit(desk, "fr")
+    hands.context.add_cookies([desk.session("amal", "fr")])
+    hands.open("queue")
+    told = hands.page.evaluate("""async () => {
+      const reader = (await fetch("/fr/live?of=queue&since=before")).body.getReader();
+      let text = "";
+      while (text.length < 40) text += new TextDecoder().decode((await reader.read()).value);
+      await reader.cancel();
+      return text;
+    }""")
+    assert "event: changed" in told

@@ -111,6 +111,16 @@ class Page:
         """A refusal of the desk in the reader's language."""
         return self.say(sentence, **values)
 
+    @property
+    def colon(self) -> str:
+        """The sign as the language sets it: French puts a no-break space before it."""
+        return "\u00a0:" if self.lang == "fr" else ":"
+
+    @property
+    def comma(self) -> str:
+        """What stands between the words of a list."""
+        return "، " if self.lang == "ar" else ", "
+
     def words(self, words: Words) -> str:
         return self.pack.words(words, self.lang)
 

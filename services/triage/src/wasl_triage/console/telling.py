@@ -48,7 +48,7 @@ def _told(page: Page, one: Missing) -> Told:
 
 def _value(page: Page, name: str, value: str) -> str:
     """``value``: one id, or several with commas between them."""
-    return ", ".join(_one(page, name, word) for word in value.split(", "))
+    return page.comma.join(_one(page, name, word) for word in value.split(", "))
 
 
 def _one(page: Page, name: str, word: str) -> str:

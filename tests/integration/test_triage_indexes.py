@@ -71,12 +71,12 @@ IRIS = Person(name="reviewer-1", roles=frozenset({Role.INDEPENDENT_REVIEWER}))
 OLE = Person(name="auditor-1", roles=frozenset({Role.AUDITOR}))
 #: Places that read a whole collection on purpose, and why that is right.
 WHOLE = {
-    "reviewing.Reviews.figures": "published counts over all reviews, a sample of the decisions",
-    "golden.GoldenItems.figures": "agreement over all answers to a few golden cases",
-    "subject_requests.figures": "counts over a register of some hundreds",
-    "sealing.Checker._check_ends": "a check by an operator reads every stream's head",
+    "quality.reviewing.Reviews.figures": "published counts over all reviews, a sample of the decisions",
+    "quality.golden.GoldenItems.figures": "agreement over all answers to a few golden cases",
+    "protection.subject_requests.figures": "counts over a register of some hundreds",
+    "audit.sealing.Checker._check_ends": "a check by an operator reads every stream's head",
     "rules.operating.show_history": "every set of rules that was served, some dozens",
-    "bulk.Bulk._select": "a bank's cases are looked for among those that are not settled",
+    "cases.bulk.Bulk._select": "a bank's cases are looked for among those that are not settled",
     "access.door.Access.everybody": "the list of the desk's people, some dozens",
     "access.commands.list_": "the same list, for an operator",
 }

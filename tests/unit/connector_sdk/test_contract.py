@@ -201,7 +201,7 @@ def test_a_submission_has_no_place_for_a_reporter_and_hides_the_item():
     assert set(Submission.model_fields) == {
         "idempotency_key", "case", "partner", "category", "severity", "ground", "scope", "location",
         "platform", "kind", "language", "explanation", "evidence", "requested_at", "test",
-        "revision", "via",
+        "revision", "via", "measure",
     }  # fmt: skip
     made = Submission(
         idempotency_key="k" * 8,

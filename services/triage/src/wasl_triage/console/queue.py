@@ -2,6 +2,7 @@
 """What waits: queues as tabs, one line a case, nothing on it that could harm whoever reads it."""
 
 from fastapi import Response
+from wasl_chassis.failures import Conflict
 
 from wasl_triage.console.site import Page, Site
 from wasl_triage.desk import Desk, Refused
@@ -54,7 +55,7 @@ class QueuePages:
         for case in await self._desk.queue(page.person, _TRIED, queue):
             try:
                 claimed = await self._desk.claim(page.person, case.id)
-            except Refused:
+            except (Conflict, Refused):
                 continue  # somebody was faster; the next one waits as well
             return page.go(f"cases/{claimed.id}")
         return page.go(f"queue/{queue}" if queue else "queue")

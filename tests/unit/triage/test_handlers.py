@@ -20,6 +20,7 @@ from wasl_triage.casework import request_id
 from wasl_triage.domain.case import Action
 from wasl_triage.domain.decisions import CloseReason, Proposal
 from wasl_triage.repository import CASES
+from wasl_triage.rules.memory import RULE_HITS
 
 URL = "https://www.instagram.com/p/FICTIF00006/"
 SAME = "instagram.com/p/FICTIF00006?igsh=x"
@@ -755,3 +756,9 @@ async def test_confirming_needs_another_person(world: World) -> None:
     """The automatic rule acted; one person of the desk must still say that it was right."""
     await world.arrives(PAGE, category="csam")
     assert [c.id for c in await world.desk.queue(BEA, 10)] == [world.case().id]
+
+
+async def test_rules_know_the_category_of_the_very_first_report(world: World) -> None:
+    await world.arrives(URL, category="phishing_malware")
+    docs = world.hub.store.docs["rule_hits"].values()
+    assert [RULE_HITS.decode(d).facts["category"] for d in docs] == ["phishing_malware"]

@@ -249,6 +249,8 @@ class TriageHandlers:
     ) -> Facts:
         host = hosting.host_of(item.location) or ""
         present = case.signals(self._scales)
+        # Not what the case was placed under last time: this report may be the first to say.
+        weight = case.weight(self._scales)
         circumstances = Circumstances(
             channel=data.channel.value,
             flood=data.flood,
@@ -259,9 +261,9 @@ class TriageHandlers:
         )
         when: dict[str, Any] = dict(moment(self._pack, data.received_at))
         return Facts(
-            category=case.category or "",
+            category=weight.category or "",
             categories=frozenset(case.reported),
-            severity=case.weight(self._scales).severity.value,
+            severity=weight.severity.value,
             channel=data.channel.value,
             language=data.language,
             hint=reading.hint,

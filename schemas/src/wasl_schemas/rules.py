@@ -21,12 +21,12 @@ from pydantic import BeforeValidator, Field, PlainSerializer, PlainValidator, mo
 from wasl_schemas.base import Model, Slug
 from wasl_schemas.events.common import Ground, GroundKind
 from wasl_schemas.taxonomy import (
+    SPEECH,
     Category,
     FourEyes,
     Hold,
     Lower,
     Raise,
-    Safeguard,
     SetTo,
     Words,
 )
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from wasl_schemas.country_pack import CountryPack
 
 RULES_FILE = "rules.toml"
-#: Categories about which no machine decides anything.
-SPEECH = frozenset({Safeguard.FE3, Safeguard.FE3_BLOCK})
 
 
 class ToQueue(Model):

@@ -43,6 +43,10 @@ class Safeguard(StrEnum):
     FE3_BLOCK = "FE3-block"
 
 
+#: What protects speech about which no machine decides anything and volume says nothing.
+SPEECH = frozenset({Safeguard.FE3, Safeguard.FE3_BLOCK})
+
+
 class Signal(StrEnum):
     """A fact a machine derived or an analyst ticked. Rules of the pack name only these."""
 

@@ -8,13 +8,12 @@ from wasl_schemas.base import Model
 from wasl_schemas.country_pack import CountryPack
 from wasl_schemas.events.common import Ground, Severity
 from wasl_schemas.lifecycle import CASE, CaseState, DispatchState, ReferralState, WatchState
-from wasl_schemas.taxonomy import FourEyes, Safeguard, Signal
+from wasl_schemas.taxonomy import SPEECH, FourEyes, Safeguard, Signal
 
 from wasl_triage.audit.trail import AuditRow
 from wasl_triage.cases.sheets import Sheet
 from wasl_triage.domain.case import MEASURES, Action, Case, Measure
 from wasl_triage.domain.decisions import Proposal, route_for
-from wasl_triage.domain.severity import SPEECH
 
 
 class CaseLine(Model):

@@ -11,9 +11,7 @@ from functools import lru_cache
 
 from wasl_schemas.country_pack import CountryPack
 from wasl_schemas.events.common import Severity
-from wasl_schemas.taxonomy import Safeguard, SeverityResult, Signal
-
-SPEECH = frozenset({Safeguard.FE3, Safeguard.FE3_BLOCK})
+from wasl_schemas.taxonomy import SPEECH, SeverityResult, Signal
 
 
 @dataclass(frozen=True, slots=True)

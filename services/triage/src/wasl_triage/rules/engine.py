@@ -18,7 +18,6 @@ import cel
 from wasl_schemas.country_pack import CHILDREN, CountryPack, Weekday
 from wasl_schemas.events.common import Affected, Channel, Risk, Severity
 from wasl_schemas.rules import (
-    SPEECH,
     Classify,
     Dispatch,
     Effect,
@@ -33,7 +32,7 @@ from wasl_schemas.rules import (
     check_rules,
     near,
 )
-from wasl_schemas.taxonomy import Hold, Lower, Raise, SetTo, Signal
+from wasl_schemas.taxonomy import SPEECH, Hold, Lower, Raise, SetTo, Signal
 
 from wasl_triage.domain.facts import VARIABLES, Facts, domains
 from wasl_triage.rules.expressions import ExpressionError, Node, parse, python, value

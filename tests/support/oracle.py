@@ -141,16 +141,17 @@ class Oracle:
         state: dict[str, Any] = {}
 
         async def still() -> bool:
-            state.clear()
-            state["outboxes"] = self.hub.outboxes()
-            state["messages"] = self.hub.count("notify", "notifications", {"state": "pending"})
-            state["pages"] = self.hub.count("notify", "unread")
+            state.update(
+                outboxes=self.hub.outboxes(),
+                messages=self.hub.count("notify", "notifications", {"state": "pending"}),
+                pages=self.hub.count("notify", "unread"),
+            )
             for book in ("reporters", "links"):  # not yet joined with the pages
                 state[book] = self.hub.count("notify", book, {"due_at": {"$ne": None}})
-            if any(state.values()):
+            if any(value for name, value in state.items() if name != "unread"):
                 return False
             state["unread"] = await self.hub.unread()
-            return not any(state.values())
+            return not state["unread"]
 
         # Twice: an event that was just read may have written to an outbox that was just looked at.
         for _ in range(2):

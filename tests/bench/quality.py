@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """How often what triage reads from a report is right: category, severity, signals, and the rest.
 
-    python tests/bench/quality.py          # the 42 public samples, the half tuned on, the hold-out
+    python tests/bench/quality.py          # the 42 public samples, what was tuned on, the fresh
     python tests/bench/quality.py --write  # the same into docs/architecture/signals.md
 
-Of the hold-out half only sums are printed, so that it stays unread. Beside the lexicon, in the same
+Of the fresh reports only sums are printed, so that they stay unread. Beside the lexicon, in the same
 run: the reporter's own choice, the commonest category, and a naive Bayes over letters.
 """
 
@@ -287,14 +287,18 @@ def write(made: str) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--write", action="store_true", help="into docs/architecture/signals.md")
-    parser.add_argument("--without-holdout", action="store_true", help="while tuning")
+    parser.add_argument("--without-fresh", action="store_true", help="while tuning")
     given = parser.parse_args()
     pack = load_country_pack(ROOT / "deploy/country-packs/ma")
     keys, suggester = ItemKeys(pack.platforms), Suggester(pack)
-    paths: dict[str, Path] = {"42 samples": SAMPLES, "tune": DATA / "tune.jsonl"}
+    paths: dict[str, Path] = {
+        "42 samples": SAMPLES,
+        "tune": DATA / "tune.jsonl",
+        "first hold-out": DATA / "holdout.jsonl",
+    }
     learnt_from = [row for path in paths.values() for row in rows(path)]
-    if not given.without_holdout:
-        paths["hold-out"] = DATA / "holdout.jsonl"
+    if not given.without_fresh:
+        paths["fresh"] = DATA / "fresh.jsonl"
     bayes = Bayes(learnt_from)
     commonest = Counter(row["expected_category"] for row in learnt_from).most_common(1)[0][0]
     known = [entry.id for entry in pack.lexicon.signals]
@@ -303,7 +307,7 @@ def main() -> int:
     for name, path in paths.items():
         seen[name] = reports = [read(row, suggester, keys) for row in rows(path)]
         plain = [r.row for r in reports]
-        secret = name == "hold-out"
+        secret = name == "fresh"
         column = category(reports, bayes if secret else bayes.without, commonest)
         column |= severity(reports, pack) | language(plain)
         if name == "42 samples":

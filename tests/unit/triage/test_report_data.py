@@ -2,8 +2,8 @@
 """The labelled reports in ``tests/data/reports`` are what their README says.
 
 A wrong label would be measured as a wrong detector. Every span, identifier, category and severity
-is checked here, nothing in the texts may lead to a real person or host, and the hold-out half must
-share no campaign, item or phrase with the half the detectors are tuned on.
+is checked here, nothing in the texts may lead to a real person or host, and no set may share a
+campaign, item or phrase with another.
 """
 
 import json
@@ -41,13 +41,13 @@ INVISIBLE = re.compile("[\u200b-\u200f\u2060\ufeff]")
 ARABIC_DIGITS = str.maketrans("٠١٢٣٤٥٦٧٨٩", "0123456789")
 
 
-def _rows(half: str) -> list[Row]:
-    lines = (DATA / f"{half}.jsonl").read_text(encoding="utf-8").splitlines()
+def _rows(name: str) -> list[Row]:
+    lines = (DATA / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
     return [json.loads(line) for line in lines]
 
 
-HALVES = {half: _rows(half) for half in ("tune", "holdout")}
-ALL = [row for rows in HALVES.values() for row in rows]
+SETS = {name: _rows(name) for name in ("tune", "holdout", "fresh")}
+ALL = [row for rows in SETS.values() for row in rows]
 
 
 def _spans(kind: str) -> list[str]:
@@ -107,10 +107,12 @@ def _hosts(url: str) -> list[str]:
     return [host, *(h for i in inner for h in _hosts(i))]
 
 
-@pytest.mark.parametrize(("half", "letter"), [("tune", "T"), ("holdout", "H")])
-def test_a_half_holds_a_hundred_rows_of_the_agreed_form(half: str, letter: str) -> None:
-    rows = HALVES[half]
-    assert [row["id"] for row in rows] == [f"{letter}{n:03d}" for n in range(1, 101)]
+@pytest.mark.parametrize(
+    ("name", "letter", "count"), [("tune", "T", 100), ("holdout", "H", 100), ("fresh", "F", 135)]
+)
+def test_a_set_holds_its_rows_in_the_agreed_form(name: str, letter: str, count: int) -> None:
+    rows = SETS[name]
+    assert [row["id"] for row in rows] == [f"{letter}{n:03d}" for n in range(1, count + 1)]
     for row in rows:
         mixed = {"languages"} if row["language"] == "mul" else set[str]()
         assert set(row) == FIELDS | mixed, row["id"]
@@ -129,7 +131,7 @@ def test_languages_are_those_of_the_country_and_mixtures_name_their_parts() -> N
 
 def test_every_category_of_the_pack_is_met_and_no_other(pack: CountryPack) -> None:
     known = {category.id for category in pack.taxonomy.categories} | {"not_a_report"}
-    for rows in HALVES.values():
+    for rows in SETS.values():
         counts = Counter(row["expected_category"] for row in rows)
         assert set(counts) == known
         assert min(counts.values()) >= 3
@@ -253,7 +255,7 @@ def test_links_lead_to_reserved_names_or_invented_paths_on_platforms(pack: Count
 
 def test_campaigns_are_reworded_by_a_few_words_and_all_are_labelled() -> None:
     sizes = []
-    for rows in HALVES.values():
+    for rows in SETS.values():
         campaigns = _campaigns(rows)
         sizes += [len(copies) for copies in campaigns.values()]
         together = {
@@ -272,7 +274,7 @@ def test_campaigns_are_reworded_by_a_few_words_and_all_are_labelled() -> None:
 
 
 def test_the_same_item_is_written_another_way() -> None:
-    for rows in HALVES.values():
+    for rows in SETS.values():
         earlier = dict[str, Row]()
         for row in rows:
             first = row["item_same_as"]
@@ -285,8 +287,8 @@ def test_the_same_item_is_written_another_way() -> None:
     assert sum(row["item_same_as"] is not None for row in ALL) >= 18
 
 
-def test_the_halves_are_alike_and_share_no_phrase_or_address() -> None:
-    tune, held = HALVES["tune"], HALVES["holdout"]
+def test_the_halves_are_alike() -> None:
+    tune, held = SETS["tune"], SETS["holdout"]
 
     def gap(key: Any) -> int:
         ours, theirs = (Counter(v for row in rows for v in key(row)) for rows in (tune, held))
@@ -296,6 +298,10 @@ def test_the_halves_are_alike_and_share_no_phrase_or_address() -> None:
     assert gap(lambda row: [row["language"]]) <= 2
     assert gap(lambda row: [row["expected_severity"]]) <= 4
     assert gap(lambda row: [span["kind"] for span in row["pii"]]) <= 2
-    assert not _five_words(tune) & _five_words(held)
-    addresses = [{url for row in rows for url in row["urls"]} for rows in (tune, held)]
-    assert not addresses[0] & addresses[1]
+
+
+def test_the_sets_share_no_phrase_or_address() -> None:
+    for one, other in combinations(SETS.values(), 2):
+        assert not _five_words(one) & _five_words(other)
+        addresses = [{url for row in rows for url in row["urls"]} for rows in (one, other)]
+        assert not addresses[0] & addresses[1]

@@ -181,6 +181,16 @@ TOLD = [
     ("not_a_report", "Obtenez 5000 abonnés réels pour 99 dh"),
     ("not_a_report", "ntoma gha katakhdo flous w makatdirou walou"),
     ("not_a_report", "salut je teste le formulaire"),
+    ("phishing_malware", "SMS reçu : votre colis est retenu, réglez 15 dh de frais sous 24h"),
+    ("phishing_malware", "My phone sends messages by itself since I opened a file"),
+    ("phishing_malware", "صفحة تشبه موقع بنكي تطلب الرمز الذي يصل بالهاتف"),
+    ("trafficking", "ils ont pris mon passeport, je ne peux pas sortir et je n'ai pas de salaire"),
+    ("trafficking", "واحد كيجمع الدراري باش يسعاو وكيستغلهم"),
+    ("trafficking", "Ads sell places on a boat to cross the border"),
+    ("not_a_report", "Prêt rapide entre particuliers, écrivez à cette adresse"),
+    ("not_a_report", "slm labas 3likom"),
+    ("hate_speech", "منشور يصف اللاجئين بأنهم جراد"),
+    ("defamation", "He says that I am a thief, it is a lie"),
 ]
 
 
@@ -244,16 +254,29 @@ def test_the_severity_is_the_packs_for_category_and_signals() -> None:
     got = SUGGESTER.suggest(text)
     assert (got.category, got.severity) == ("sextortion", Severity.CRITICAL)
     assert SUGGESTER.suggest("Ceci est un test").severity is None
-    silent = SUGGESTER.suggest("voici", category="csam")
-    assert (silent.category, silent.severity) == (None, Severity.CRITICAL)
+    silent = SUGGESTER.suggest("voici", category="hate_speech")
+    assert (silent.category, silent.severity) == (None, Severity.MEDIUM)
 
 
-def test_the_reporters_choice_adds_points_and_never_speaks_alone() -> None:
-    assert SUGGESTER.suggest("voici", category="hate_speech").category is None
-    text = "Un faux profil utilise mon nom"
-    bare, agreed = SUGGESTER.suggest(text), SUGGESTER.suggest(text, category="impersonation")
+def test_the_reporters_choice_adds_points_to_what_the_words_say() -> None:
+    text = "Quelqu'un m'a menacé de mort dans un commentaire"
+    bare, agreed = SUGGESTER.suggest(text), SUGGESTER.suggest(text, category="threats")
     assert agreed.margin == bare.margin + PACK.lexicon.chosen
-    assert SUGGESTER.suggest(text, category="terrorism") == bare
+    assert agreed.because == bare.because
+    assert SUGGESTER.suggest(text, category="hate_speech") == bare
+
+
+def test_a_choice_stands_alone_only_where_reporters_are_nearly_always_right() -> None:
+    trusted = SUGGESTER.suggest("voici", category="csam")
+    assert (trusted.category, trusted.because) == ("csam", ("category=csam",)), "and says so"
+    assert trusted.severity is Severity.CRITICAL
+    for unsure in ("scam_fraud", "hate_speech", "privacy_violation"):
+        assert SUGGESTER.suggest("voici", category=unsure).category is None
+
+
+def test_words_outweigh_a_trusted_choice() -> None:
+    text = "Quelqu'un m'a menacé de mort dans un commentaire"
+    assert SUGGESTER.suggest(text, category="disinformation").category == "threats"
 
 
 def test_facts_of_the_report_count() -> None:

@@ -178,6 +178,8 @@ def _normal(text: str) -> str:
 def _refang(text: str) -> str:
     """``hxxp`` and ``[.]`` undone, until nothing of it is left."""
     text = _HXXP.sub("http", text)
+    if not any(sign in text for sign in "[({<"):
+        return text
     while (plain := _BRACKETED.sub(lambda m: "." if m[1].lower() == "dot" else m[1], text)) != text:
         text = plain
     return text
@@ -230,7 +232,7 @@ class ItemKeys:
         text = text.strip()
         if not text:
             raise Refused("empty")
-        if _CONTROL.search(text):
+        if not text.isprintable() and _CONTROL.search(text):
             raise Refused("control_character")
         if not text.startswith(("https://", "http://")) and (named := self._named(text)):
             return named
@@ -241,6 +243,8 @@ class ItemKeys:
                 raise Refused("not_a_location")
             text = link[0].rstrip(".,;:!?\"'»)…،؛؟")
         text = _refang(text)
+        if text.startswith(("https://", "http://")):
+            return self._url(text)
         found = _SCHEME.match(text)
         if found is None:
             return self._url("https://" + text.lstrip("/\\"))

@@ -2,8 +2,8 @@
 """A cry for help in a text, so that a person looks at once. Errs towards looking."""
 
 from wasl_triage.domain.signals.personal import SCAN_LIMIT
+from wasl_triage.domain.signals.pieces import Pieces
 
-# Plain pieces of words, looked for in lower case: a search for each costs less than one expression.
 _SELF_HARM = (
     *("suicid", "me tuer", "se tuer", "fin à mes jours", "fin à ses jours", "fin à ma vie"),
     *("fin à sa vie", "automutil", "scarifi", "plus envie de vivre"),
@@ -31,9 +31,9 @@ _SELF_HARM = (
     *("بغيت نموت", "n9tel rasi", "n9tel rassi", "nqtel rasi", "bghitch n3ich", "bghit nmot"),
     *("bghit nmout",),
 )
+_PIECES = Pieces(_SELF_HARM)
 
 
 def self_harm_cue(text: str) -> bool:
     """True when the text says someone may hurt themselves. Errs towards a person looking at it."""
-    lowered = text[:SCAN_LIMIT].lower()
-    return any(piece in lowered for piece in _SELF_HARM)
+    return _PIECES.within(text[:SCAN_LIMIT].lower())

@@ -7,7 +7,8 @@ nothing is fetched) is asked only where they are silent or undecided. A hint dec
 """
 
 import re
-from collections.abc import Mapping
+import struct
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
@@ -47,10 +48,13 @@ _DIGIT_NAME = re.compile(
     r"(?:mp|ps|h|x|win|windows|iphone|ios|art|article|no|num|page|item|web|gt|g|s|a|b|c|v|covid|fictif|galaxy|note|vol|ch)\d"
     r"|\d(?:rd|th|nd|am|pm|eme|ème|ieme|kg|km|cm|mm|mb|gb|ans|jours?|mois|dh|dhs|mad|eur|days?|years?|hours?|h|x|px|fois)$"
 )
+#: Each way begins with its letter, and looks back whether a word does: so the search runs from one
+#: of four letters to the next instead of trying every place.
 _ARABIZI_FORM = re.compile(
-    r"\b(?:kay|kat|kan|tay|tan|kai|kij|kid|kis|kig|kit|kin)[bcdfghjklmnpqrstvwxyz379][a-z0-9]{2,}\b"
-    r"|\b(?:ghan|ghay|ghat|ghai)[a-z379]{2,}\b"
-    r"|\bma ?[a-z379]{3,9}(?:ch|sh)\b"
+    r"k(?<=\bk)(?:a[ytni]|i[jdsgtn])[bcdfghjklmnpqrstvwxyz379][a-z0-9]{2,}\b"
+    r"|t(?<=\bt)a[yn][bcdfghjklmnpqrstvwxyz379][a-z0-9]{2,}\b"
+    r"|g(?<=\bg)ha[nyti][a-z379]{2,}\b"
+    r"|m(?<=\bm)a ?[a-z379]{3,9}(?:ch|sh)\b"
 )
 _AMAZIGH_LETTER = re.compile("[ɣḍṭṣẓεγḥɛǧ]")
 _LETTER = re.compile("[A-Za-z\u00c0-\u024f]")
@@ -81,6 +85,33 @@ _ENGLISH_ONLY = vocabulary.ENGLISH - vocabulary.FRENCH - vocabulary.SPANISH
 _SPANISH_ONLY = vocabulary.SPANISH - vocabulary.FRENCH - vocabulary.ENGLISH
 
 
+class _Tally:
+    """How many words of a text each of some lists knows, in one pass over the words.
+
+    A word's entry is a number with 16 bits for each list, so that adding entries counts for all:
+    fewer words than that are ever read.
+    """
+
+    def __init__(self, *lists: Iterable[str]) -> None:
+        self._entries: dict[str, int] = {}
+        for place, words in enumerate(lists):
+            for word in words:
+                self._entries[word] = self._entries.get(word, 0) + (1 << 16 * place)
+        self._counts = struct.Struct(f"<{len(lists)}H")
+
+    def count(self, words: Iterable[str]) -> tuple[int, ...]:
+        """One number for each list, in the order they were given."""
+        total = sum(filter(None, map(self._entries.get, words)))
+        return self._counts.unpack(total.to_bytes(self._counts.size, "little"))
+
+
+_ARABIC = _Tally(_DARIJA_SURE, _DARIJA_WEAK, _STANDARD)
+_LATIN = _Tally(
+    *(_FRENCH_ONLY, _ENGLISH_ONLY, _SPANISH_ONLY),
+    *(_ARABIZI_SURE, vocabulary.ARABIZI_WEAK, _AMAZIGH_SURE, vocabulary.AMAZIGH_WEAK),
+)
+
+
 @cache
 def _model() -> "LanguageIdentifier":
     """The packaged model: read once, from the wheel's own file (about 0.6 s)."""
@@ -104,17 +135,11 @@ def _asked(text: str) -> str | None:
     return "zgh-Latn" if tag == "kab" else str(tag)
 
 
-def _count(words: list[str], known: frozenset[str]) -> int:
-    return sum(map(known.__contains__, words))
-
-
 def _arabic(text: str) -> tuple[str, str, list[tuple[str, int]]]:
     """Darija or standard Arabic: tag, reason, cues."""
     folded = plain(text)
-    words = _ARABIC_WORD.findall(folded)
-    sure, weak = _count(words, _DARIJA_SURE), _count(words, _DARIJA_WEAK)
+    sure, weak, standard = _ARABIC.count(_ARABIC_WORD.findall(folded))
     forms = len(_DARIJA_FORM.findall(folded))
-    standard = _count(words, _STANDARD)
     cues = [("darija_words", sure), ("darija_forms", forms), ("standard_words", standard)]
     spoken = 2 * sure + forms
     if (
@@ -128,7 +153,7 @@ def _arabic(text: str) -> tuple[str, str, list[tuple[str, int]]]:
 
 def _latin(words: list[str], lowered: str) -> dict[str, int]:
     """Cues of each language written in Latin letters."""
-    arabizi = _count(words, _ARABIZI_SURE)
+    french, english, spanish, arabizi, arabizi_weak, amazigh, amazigh_weak = _LATIN.count(words)
     if "3" in lowered or "7" in lowered or "9" in lowered:
         arabizi += sum(
             1
@@ -141,18 +166,17 @@ def _latin(words: list[str], lowered: str) -> dict[str, int]:
         if match[0] not in vocabulary.ARABIZI and match[0] not in vocabulary.NOT_ARABIZI
     )
     if arabizi:
-        arabizi += _count(words, vocabulary.ARABIZI_WEAK)
-    amazigh = _count(words, _AMAZIGH_SURE)
+        arabizi += arabizi_weak
     if not lowered.isascii():
         amazigh += len(_AMAZIGH_LETTER.findall(lowered))
     if amazigh:
-        amazigh += _count(words, vocabulary.AMAZIGH_WEAK) + len(_AMAZIGH_FORM.findall(lowered))
+        amazigh += amazigh_weak + len(_AMAZIGH_FORM.findall(lowered))
     return {
-        "fr": _count(words, _FRENCH_ONLY),
-        "en": _count(words, _ENGLISH_ONLY),
+        "fr": french,
+        "en": english,
         "ary-Latn": arabizi,
         "zgh-Latn": amazigh,
-        "es": _count(words, _SPANISH_ONLY),
+        "es": spanish,
     }
 
 

@@ -11,6 +11,7 @@ text. Who holds the secret can; so can who may send reports and read the store.
 import base64
 import hmac
 import re
+import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -34,6 +35,10 @@ NEAR = 0.4
 
 _TEXT_LIMIT = 5_000
 _LETTERS = re.compile(r"[^\W\d_]+")
+#: A block of 16 bytes for each row: its number, its value, and nothing.
+_VALUES = struct.Struct("<" + "4xI8x" * ROWS)
+_BLOCKS = np.zeros(4 * ROWS, np.uint32)
+_BLOCKS[::4] = np.arange(ROWS)
 
 
 @dataclass(frozen=True)
@@ -95,11 +100,12 @@ class Sketcher:
         if len(secret) < 16:
             raise ValueError(f"the secret of sketches has {len(secret)} bytes; give it 16 or more")
         drawn = hmac.digest(secret, b"wasl text sketch " + SCHEME.encode(), "sha512")
-        self._cipher = Cipher(algorithms.AES(drawn[:16]), modes.ECB())  # noqa: S305  one block, one value
+        cipher = Cipher(algorithms.AES(drawn[:16]), modes.ECB())  # noqa: S305  one block, one value
+        # Whole blocks leave nothing behind in it, so one serves all texts.
+        self._seal = cipher.encryptor().update
         self._seed = int.from_bytes(drawn[16:24], "big")
-        self._weights = np.frombuffer(drawn[24:64], np.uint64) | np.uint64(1)
-        self._blocks = np.zeros((ROWS, 4), np.uint32)
-        self._blocks[:, 0] = np.arange(ROWS)
+        # From the last to the first: numpy's correlate then convolves, without its detours.
+        self._weights = (np.frombuffer(drawn[24:64], np.uint64) | np.uint64(1))[::-1].copy()
 
     def sketch(self, text: str, found: Iterable[Found] = ()) -> Sketch | None:
         """None for a text too short to be told from others like it. ``found``: what to mask."""
@@ -107,17 +113,16 @@ class Sketcher:
         if len(words) < SHORTEST:
             return None
         letters = np.frombuffer(words.encode("utf-32-le", "surrogatepass"), np.uint32)
-        letters = letters[np.flatnonzero(letters[1:] != letters[:-1])]  # "heeelp" is "help"
+        letters = letters[:-1][letters[1:] != letters[:-1]]  # "heeelp" is "help"
         if len(letters) < SHINGLE:
             return None
-        shingles = np.convolve(letters.astype(np.uint64), self._weights, "valid")
+        shingles = np.correlate(letters.astype(np.uint64), self._weights, "valid")
         drawn = rensa.RMinHash.digest_matrix_from_flat_token_hashes(
             shingles, [0, len(shingles)], num_perm=ROWS, seed=self._seed
         )
-        blocks = self._blocks.copy()
-        blocks[:, 1] = drawn.to_rows()[0]
-        sealed = self._cipher.encryptor().update(blocks.tobytes())
-        return Sketch(np.frombuffer(sealed, np.uint16)[::8].tobytes())
+        values = np.frombuffer(_VALUES.pack(*drawn.to_rows()[0]), np.uint32)
+        sealed = self._seal((_BLOCKS | values).tobytes())
+        return Sketch(memoryview(sealed).cast("H")[::8].tobytes())
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,12 @@ not found. Sources: ISO 13616 (IBAN registry), ISO 7064 MOD 97-10, RFC 5321, ITU
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 
-import phonenumbers
+from wasl_triage.domain.signals.pieces import Pieces
 
 #: Characters looked at; a longer text is judged by its beginning.
 SCAN_LIMIT = 20_000
@@ -89,6 +89,7 @@ _HIDDEN_MAIL = (
         " . ",
     ),
 )
+_HIDING = Pieces(_HIDDEN_MAIL)
 
 
 def _mails(text: str) -> Iterator[Found]:
@@ -96,8 +97,7 @@ def _mails(text: str) -> Iterator[Found]:
     if plain:
         for match in _MAIL.finditer(text):
             yield Found(PersonalData.EMAIL, *match.span())
-    lowered = text.lower()
-    if not any(sign in lowered for sign in _HIDDEN_MAIL):
+    if not _HIDING.within(text.lower()):
         return
     for at in _AT.finditer(text):
         sign = at[0].strip()
@@ -215,6 +215,8 @@ def _callable(digits: str) -> bool:
     """Whether an international number, without its plus, is one the plan of its country gives."""
     if digits.startswith("212"):
         return _MOROCCAN.fullmatch(digits[3:].removeprefix("0")) is not None
+    import phonenumbers  # noqa: PLC0415  slow to load, and only foreign numbers need it
+
     try:
         number = phonenumbers.parse("+" + digits)
     except phonenumbers.NumberParseException:
@@ -352,15 +354,19 @@ def _card(text: str, start: int, end: int) -> Found | None:
     return Found(PersonalData.IDENTITY_CARD, begin, end, "beside_other_data")
 
 
-def _plate(text: str, start: int) -> Found | None:
+def _plate_foreign(text: str, start: int, _: int) -> Found | None:
     for back in (3, 2, 0):  # "AB-123-CD", "WW 123456": only after a word that announces a plate
         foreign = _PLATE_FOREIGN.match(text, start - back) if start >= back else None
         if foreign and _PLATE_CUE.search(text, max(0, start - _CUE_REACH), start):
             return Found(PersonalData.VEHICLE_PLATE, *foreign.span(), "cue")
+    return None
+
+
+def _plate(text: str, start: int, _: int) -> Found | None:
     match = _PLATE.match(text, start)
     if match is None or (start and text[start - 1] in "-/.:+"):
         return None
-    number, one, letter, other, _ = match.groups()
+    number, one, letter, other = match.groups()[:4]
     window = text[max(0, start - _CUE_REACH) : start]
     if _PLATE_CUE.search(window):
         return Found(PersonalData.VEHICLE_PLATE, *match.span(), "cue")
@@ -370,8 +376,8 @@ def _plate(text: str, start: int) -> Found | None:
     return None
 
 
-def _ipv4(text: str, start: int) -> Found | None:
-    match = _IPV4.match(text, start)
+def _ipv4(text: str, start: int, end: int) -> Found | None:
+    match = _IPV4.match(text, start) if text[end : end + 1] == "." else None
     if match is None or text[start - 1 : start] in (".", "-", "v", "V", "/") * bool(start):
         return None
     try:
@@ -441,6 +447,15 @@ _STREET_NAMED = re.compile(
     rf"(?<!\w)(?i:{_STREET_WORD})\s(?:(?:de|du|des|la|l['’]|el|al|ibn|d['’])\s?)*"
     r"(?:[A-ZÀ-Þ][\w'’-]*\s?){1,4}[,]?\s?$"
 )
+#: Beginnings of these words, up to where an optional dot may follow: no street is without one.
+_STREETS = Pieces(
+    """
+    rue av ave avenue boulevard bd bvd bld bvld bouled boulevd bouleld boulevld impasse lotissement
+    lot résidence residence derb hay zanka zankat zanke zanket zanqa zanqat zanqe zanqet zenka zenqa
+    allée allee street road quartier cité cite lane drive square rd
+    زنقة زنقه شارع حي إقامة اقامة درب تجزئة زقاق
+    """.split()  # noqa: SIM905  as above
+)
 
 
 def _street(text: str, start: int, end: int) -> Found | None:
@@ -489,7 +504,23 @@ def _accounts(text: str, groups: Sequence[tuple[int, int]]) -> Iterator[Found]:
             yield Found(PersonalData.BANK_ACCOUNT, start, end, "cue")
 
 
-def _in_run(text: str, start: int, end: int) -> Iterator[Found]:
+#: A form of data that begins with, or ends in, the group of digits ``text[start:end]``.
+_Form = Callable[[str, int, int], Found | None]
+
+
+def _forms(text: str) -> tuple[_Form, ...]:
+    """The forms worth trying on the groups of this text, the most certain first."""
+    plates: tuple[_Form, ...] = (
+        (_plate_foreign, _plate) if "-" in text or "WW" in text else (_plate,)
+    )
+    lowered = text.lower()
+    if not lowered.isascii():  # as an expression without regard to case reads them
+        lowered = lowered.replace("i\u0307", "i").replace("ı", "i").replace("ſ", "s")
+    streets: tuple[_Form, ...] = (_street,) if _STREETS.end_a_word(lowered) else ()
+    return (_card, _ipv4, *plates, *streets)
+
+
+def _in_run(text: str, start: int, end: int, forms: Iterable[_Form]) -> Iterator[Found]:
     """What one run of digits holds."""
     if (
         start >= 2
@@ -508,13 +539,10 @@ def _in_run(text: str, start: int, end: int) -> Iterator[Found]:
             yield call[0]
             at = call[1] + 1
             continue
-        if found := (
-            _card(text, begin, stop)
-            or _ipv4(text, begin)
-            or _plate(text, begin)
-            or _street(text, begin, stop)
-        ):
-            yield found
+        for form in forms:
+            if found := form(text, begin, stop):
+                yield found
+                break
         at += 1
 
 
@@ -557,11 +585,11 @@ def _candidates(text: str) -> list[Found]:
     first = _GROUP.search(text)
     if first is not None:
         found += _ipv6(text)
-        addresses = links(text)
+        addresses, forms = links(text), _forms(text)
         for run in _RUN.finditer(text, first.start()):
             start, end = run.span()
-            if not any(a <= start < b for a, b in addresses):
-                found += _in_run(text, start, end)
+            if not addresses or not any(a <= start < b for a, b in addresses):
+                found += _in_run(text, start, end, forms)
     return found
 
 

@@ -21,7 +21,7 @@ from wasl_triage.domain.suggesting.text import haystack, needles
 __all__ = ["NOT_A_REPORT", "LexiconError", "Suggester", "Suggestion"]
 
 #: What a cue of the lexicon may ask of a report beside its text.
-FIELDS = ("kind", "platform", "risk", "affected", "signals")
+FIELDS = ("kind", "platform", "risk", "affected", "signals", "category")
 #: Words of ``because``: enough to understand, few enough to read.
 REASONS = 6
 
@@ -66,11 +66,13 @@ class _Cue:
     weight: int
     #: Each a choice of terms; the first is where distances are counted from.
     groups: tuple[tuple[int, ...], ...]
-    #: The same as sets of bits, to turn down at once what cannot hold.
+    #: All but the first as sets of bits, to turn down at once what cannot hold.
     needs: tuple[int, ...]
     facts: frozenset[str]
     unless: tuple[int, ...]
     within: int
+    #: One term is all it asks: nothing is to be measured.
+    sole: bool
 
 
 #: Where terms stand: by term, pairs of the word's place in the text and ``term@register``.
@@ -113,10 +115,11 @@ class Suggester:
             entry=entry,
             weight=cue.weight,
             groups=groups,
-            needs=tuple(sum(1 << t for t in group) for group in groups),
+            needs=tuple(sum(1 << t for t in group) for group in groups[1:]),
             facts=frozenset(cue.facts),
             unless=tuple(number[t] for t in cue.unless),
             within=cue.within,
+            sole=len(groups) == 1 and len(groups[0]) == 1 and not cue.unless,
         )
         self._fields.update(fact.partition("=")[0] for fact in cue.facts)
         if compiled.groups:
@@ -162,12 +165,14 @@ class Suggester:
         """What the text and the facts of one report suggest. Pure; the text is data.
 
         ``risk`` and ``signals``: what the reporter's answers state. ``category``: their choice; it
-        adds to evidence and never replaces it. Text beyond ``SCAN_LIMIT`` is not read.
+        adds to evidence, and stands alone only where a cue of the pack trusts it, which ``because``
+        then says. Text beyond ``SCAN_LIMIT`` is not read.
         """
         stated = frozenset(Signal(s) for s in signals)
         told = {f"kind={kind}", f"platform={platform}", f"affected={affected}"}
         told.update(f"risk={r}" for r in risk)
         told.update(f"signals={s.value}" for s in stated)
+        told.add(f"category={category}")
         return self._read(text, told, stated, category)
 
     def _read(
@@ -179,18 +184,25 @@ class Suggester:
     ) -> Suggestion:
         hay, skeleton = haystack(text)
         found: _Found = {}
-        present = 0
+        word = last = 0
         for needle, start, _ in self._search.find_matches_as_indexes(hay, overlapping=True):
-            # Both halves of the haystack have the same words in the same order.
-            word = hay.count(" ", 0 if start < skeleton else skeleton, start)
+            # Both halves of the haystack have the same words in the same order; matches come by
+            # their ends, so each is counted on, or back, from the one before.
+            if start >= skeleton > last:
+                last, word = skeleton, 0
+            if start >= last:
+                word += hay.count(" ", last, start)
+            else:
+                word -= hay.count(" ", start, last)
+            last = start
             for term, name in self._owners[needle]:
-                present |= 1 << term
                 found.setdefault(term, []).append((word, name))
+        present = sum(1 << term for term in found)
         told = frozenset(told)
         points: dict[int, int] = {}
         reasons: dict[int, list[tuple[int, tuple[str, ...]]]] = {}
         tried = set[int]()
-        for term in found:
+        for term, places in found.items():
             for cue in self._by_term.get(term, ()):
                 for need in cue.needs:
                     if not present & need:
@@ -199,7 +211,7 @@ class Suggester:
                     if id(cue) in tried or not cue.facts <= told:
                         continue
                     tried.add(id(cue))
-                    if words := _holds(cue, found):
+                    if words := (places[0][1],) if cue.sole else _holds(cue, found):
                         points[cue.entry] = points.get(cue.entry, 0) + cue.weight
                         because = (*words, *sorted(cue.facts)) if cue.facts else words
                         reasons.setdefault(cue.entry, []).append((cue.weight, because))

@@ -42,3 +42,19 @@ def test_what_is_there_is_kept(tmp_path: Path) -> None:
     (tmp_path / "connector_email").write_text('{"live": true}', encoding="utf-8")
     again = _make_secrets(tmp_path)
     assert again == {**first, "connector_email": '{"live": true}'}
+
+
+def test_all_read_the_same_country_pack() -> None:
+    """One with the image's pack beside one with the folder's would know other clocks and partners."""
+    reading = {
+        name: service
+        for name, service in COMPOSE["services"].items()
+        if re.match(
+            r"wasl(-intake|-intake-channel|-triage|-notify|-platform-gateway)$",
+            service.get("command", [""])[0],
+        )
+        or name == "cli"
+    }
+    assert len(reading) > 20
+    mount = COMPOSE["x-country-packs"]
+    assert [n for n, service in reading.items() if mount not in service.get("volumes", ())] == []

@@ -2,12 +2,14 @@
 """The desk as it is deployed: every setting can be set, its keys fit, and somebody can sign in."""
 
 import json
+import lzma
 import os
 import re
 import shutil
 import signal
 import subprocess
 import sys
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +50,15 @@ def test_an_operator_can_set_all_there_is(
         variable(cls, f) for f in cls.model_fields
     }
     assert unknown == set()
+
+
+def test_the_model_of_languages_has_room_to_be_unpacked() -> None:
+    """Its library writes it into a temporary file at each start, and everything else is read-only."""
+    packed = files("py3langid").joinpath("data", "model.npz.xz").read_bytes()
+    needed = len(lzma.decompress(packed))
+    (mount,) = COMPOSE["services"]["triage"]["tmpfs"]
+    (room,) = re.findall(r"^/tmp:size=(\d+)m,", mount)
+    assert int(room) * 2**20 > 1.5 * needed
 
 
 def test_who_builds_the_index_is_alone_in_writing_it() -> None:

@@ -83,13 +83,13 @@ class RuleBook:
             self._refused = error.problems
             log.error(
                 "the rules on disk are refused, the old ones stay",
-                extra={"version": self.rules.version, "problems": list(error.problems)},
+                extra={"rules": self.rules.version, "problems": list(error.problems)},
             )
             if not self._kept:
                 await self._go_back()
         else:
             if new.digest != self.rules.digest or self._refused:
-                log.info("new rules are served", extra={"version": new.version})
+                log.info("new rules are served", extra={"rules": new.version})
             self.rules, self._refused, self._kept = new, (), True
 
     def _compiled(self, text: str | None) -> RuleSet:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
+from typer import Context
 from typer.core import TyperGroup
 from typer.main import get_command
 from wasl_chassis import consuming, outbox, service
@@ -103,7 +104,7 @@ def missing_commands(text: str) -> list[str]:
     for group, name in re.findall(r"\bwasl ([a-z-]+)(?: ([a-z]+))?", text):
         command = root.commands.get(group)
         known = command is not None and (
-            not isinstance(command, TyperGroup) or name in command.commands
+            not isinstance(command, TyperGroup) or name in command.list_commands(Context(command))
         )
         if not known:
             found.append(f"wasl {group} {name}".rstrip())

@@ -3,6 +3,8 @@
 
 import base64
 import json
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -16,6 +18,7 @@ from wasl_chassis.operating import (
     Option,
     Refused,
     Wrong,
+    loaded,
 )
 from wasl_chassis.settings import Settings
 from wasl_cli import contributed, doctor
@@ -268,3 +271,37 @@ def test_doctor_for_people_marks_each_line() -> None:
     result = wasl("doctor", KAFKA_BOOTSTRAP_SERVERS=NOWHERE)
     lines = result.stdout.splitlines()
     assert all(line.split()[0] in {*map(str, doctor.Level), "fix:"} for line in lines)
+
+
+def test_every_place_of_every_service_is_there() -> None:
+    pieces = contributed.installed()
+    assert {p.service for p in pieces} == {"intake", "triage", "notify", "platform-gateway"}
+    for piece in pieces:
+        assert issubclass(loaded(piece.settings), Settings)
+        assert callable(loaded(piece.trace))
+        for group in piece.groups:
+            found = loaded(group.commands)
+            assert found
+            assert all(isinstance(c, Command | FileCommand) for c in found), group.name
+
+
+def test_help_loads_no_service() -> None:
+    code = (
+        "import sys; from typer.testing import CliRunner; from wasl_cli.app import build\n"
+        "shown = CliRunner().invoke(build(), ['--help']).output\n"
+        "assert 'subject-requests' in shown\n"
+        "ours = ('wasl_intake', 'wasl_triage', 'wasl_notify', 'wasl_platform_gateway')\n"
+        "print(*sorted(m for m in sys.modules if m.startswith(ours) and '.' in m))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    services = ("intake", "notify", "platform_gateway", "triage")
+    assert run.stdout.split() == [f"wasl_{s}.commands" for s in services]
+
+
+def test_a_service_that_does_not_load_is_named_and_takes_nothing_along() -> None:
+    broken = CommandGroup("things", "Things.", "wasl_nowhere.operating:THINGS")
+    pieces = [Operations("svc", Settings, no_trace, (broken,))]
+    assert "Things." in wasl("--help", operations=pieces).output
+    result = wasl("things", "do", operations=pieces)
+    assert result.exit_code == 2
+    assert "'wasl_nowhere.operating:THINGS' cannot be loaded" in result.stderr

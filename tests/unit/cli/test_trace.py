@@ -5,7 +5,7 @@ import base64
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from wasl_chassis.operating import Desk, Trail
+from wasl_chassis.operating import Desk, Trail, loaded
 from wasl_chassis.settings import Settings
 from wasl_chassis.testing.fakes import FakeClock, MemoryStore
 from wasl_chassis.vault import Vault, derive
@@ -220,5 +220,5 @@ async def test_a_withdrawn_report_says_that_it_is_erased(desks) -> None:
 
 
 async def test_a_paused_connector_is_said(desks) -> None:
-    lines = await gateway.trace(desks["platform-gateway"], Trail(DISPATCH))
+    lines = await loaded(gateway.OPERATIONS.trace)(desks["platform-gateway"], Trail(DISPATCH))
     assert "connector paused" in next(li.detail for li in lines if li.what == "dispatch")

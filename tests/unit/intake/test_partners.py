@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from wasl_chassis.failures import Retryable
 from wasl_chassis.operating import Refused
 from wasl_intake import bootstrap
-from wasl_intake.commands import new_api_key
 from wasl_intake.domain import api_key
 from wasl_intake.handlers import IntakeHandlers
+from wasl_intake.operating import new_api_key
 from wasl_intake.settings import ApiKey, parse_api_keys
 from wasl_schemas import topics
 

@@ -6,11 +6,14 @@ the entry-point group ``wasl.commands``, under the service's name. Every piece i
 service's database and no other. What it returns is shown to people and stays in their terminals:
 ids, times, states and machine words; never what a person wrote, never who a person is. The one
 exception says so itself: who answers feedback about the hub has to read it.
+A place, ``module:name``, is imported once it is used, so that a command loads what it runs.
 """
 
+import pkgutil
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import TypeVar, cast
 
 from wasl_chassis.clock import Clock
 from wasl_chassis.settings import Settings
@@ -18,6 +21,7 @@ from wasl_chassis.store import Store
 
 GROUP = "wasl.commands"
 Row = Mapping[str, object]
+T = TypeVar("T")
 
 
 class Refused(Exception):  # noqa: N818
@@ -30,6 +34,18 @@ class Wrong(Exception):  # noqa: N818
     def __init__(self, rows: Sequence[Row]) -> None:
         super().__init__()
         self.rows = rows
+
+
+def loaded(given: T | str) -> T:
+    """The thing itself, or what is at its place. Raises :class:`Refused` where it does not load."""
+    if not isinstance(given, str):
+        return given
+    try:
+        return cast("T", pkgutil.resolve_name(given))
+    except Exception as error:  # a broken service must not take the command along
+        raise Refused(
+            f"'{given}' cannot be loaded ({type(error).__name__}); install the service again"
+        ) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,20 +137,28 @@ class FileCommand:
     env: str | None = None
 
 
+Commands = tuple[Command | FileCommand, ...]
+Trace = Callable[[Desk, Trail], Awaitable[list[TraceLine]]]
+
+
 @dataclass(frozen=True, slots=True)
 class CommandGroup:
+    """``commands``: themselves, or their place."""
+
     name: str
     help: str
-    commands: tuple[Command | FileCommand, ...]
+    commands: Commands | str
 
 
 @dataclass(frozen=True, slots=True)
 class Operations:
-    """``database``: its suffix where it is not the service's name; see ``Service.open``."""
+    """``settings``, ``trace``: themselves, or their places. ``database``: its suffix where it is
+    not the service's name; see ``Service.open``.
+    """
 
     service: str
-    settings: type[Settings]
-    trace: Callable[[Desk, Trail], Awaitable[list[TraceLine]]]
+    settings: type[Settings] | str
+    trace: Trace | str
     groups: tuple[CommandGroup, ...] = ()
     database: str | None = None
 

@@ -5,10 +5,13 @@ import inspect
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cached_property
 from importlib import metadata
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
+from typer.main import get_group
 from wasl_chassis.operating import (
     GROUP,
     Command,
@@ -18,6 +21,7 @@ from wasl_chassis.operating import (
     Option,
     Row,
     Wrong,
+    loaded,
 )
 from wasl_chassis.settings import read
 
@@ -45,14 +49,31 @@ def groups(operations: Sequence[Operations]) -> list[tuple[str, typer.Typer]]:
 
 
 def _group(piece: Operations, group: CommandGroup) -> typer.Typer:
-    app = typer.Typer(help=group.help, no_args_is_help=True)
-    for command in group.commands:
+    class Late(TyperGroup):
+        """Its sub-commands are loaded when one is asked for, or all of them are."""
+
+        @cached_property
+        def _made(self) -> TyperGroup:
+            return running.told(lambda: _commands(piece, group))()
+
+        def list_commands(self, ctx: Any) -> list[str]:
+            return self._made.list_commands(ctx)
+
+        def get_command(self, ctx: Any, cmd_name: str) -> Any:
+            return self._made.get_command(ctx, cmd_name)
+
+    return typer.Typer(cls=Late, help=group.help, no_args_is_help=True)
+
+
+def _commands(piece: Operations, group: CommandGroup) -> TyperGroup:
+    app = typer.Typer()
+    for command in loaded(group.commands):
         if isinstance(command, Command):
             function = _typed(_on_database(piece, command), command.argument, command.options)
         else:
             function = _typed(_on_file(command), command.argument, (), command.env)
         app.command(command.name, help=command.help)(running.told(function))
-    return app
+    return get_group(app)
 
 
 def _on_database(piece: Operations, command: Command) -> Callable[..., None]:

@@ -24,7 +24,7 @@ from aiokafka.protocol.admin import ApiVersionRequest
 from wasl_chassis.clock import SystemClock
 from wasl_chassis.failures import Failure, Retryable
 from wasl_chassis.mongo import MongoStore, ServerInfo
-from wasl_chassis.operating import Operations
+from wasl_chassis.operating import Operations, loaded
 from wasl_chassis.settings import (
     PREFIX,
     Settings,
@@ -155,7 +155,7 @@ def _settings(operations: Sequence[Operations]) -> list[Finding]:
     found = [_fail("settings", line, "set it where this command runs") for line in shared]
     whose: dict[str, tuple[str, list[str]]] = {}
     for piece in operations:
-        for line in _problems(piece.settings):
+        for line in _problems(loaded(piece.settings)):
             if line not in shared:
                 # Services describe the same variable in their own words.
                 whose.setdefault(line.split(" (")[0], (line, []))[1].append(piece.service)
@@ -180,7 +180,7 @@ def _settings(operations: Sequence[Operations]) -> list[Finding]:
 
 
 def _variables(operations: Sequence[Operations]) -> set[str]:
-    classes: list[type[Settings]] = [Settings, *(o.settings for o in operations)]
+    classes: list[type[Settings]] = [Settings, *(loaded(o.settings) for o in operations)]
     return {variable(cls, name) for cls in classes for name in cls.model_fields}
 
 

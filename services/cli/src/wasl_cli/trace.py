@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 import typer
-from wasl_chassis.operating import Desk, Operations, TraceLine, Trail
+from wasl_chassis.operating import Desk, Operations, TraceLine, Trail, loaded
 from wasl_chassis.settings import read
 from wasl_chassis.store import Store
 
@@ -108,7 +108,7 @@ async def follow(
     lines: list[tuple[str, TraceLine]] = []
     for _ in range(_ROUNDS):
         before = trail.ids
-        told = [(o.service, await o.trace(desks[o.service], trail)) for o in operations]
+        told = [(o.service, await loaded(o.trace)(desks[o.service], trail)) for o in operations]
         lines = [(service, line) for service, found in told for line in found]
         if trail.ids == before:
             break

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from pydantic import Field, SecretStr, ValidationError
 from wasl_chassis.failures import KeyDestroyed
-from wasl_chassis.operating import Command, CommandGroup, Desk, Refused, Row
+from wasl_chassis.operating import Command, Commands, Desk, Refused, Row
 from wasl_chassis.settings import Key32, Settings, key_bytes
 from wasl_chassis.settings import read as read_settings
 from wasl_chassis.vault import Vault
@@ -91,12 +91,8 @@ def _none(feedback_id: str, what: str) -> Refused:
     return Refused(f"no feedback '{feedback_id}' {what}; see 'wasl feedback list'")
 
 
-GROUP = CommandGroup(
-    "feedback",
-    "What people say about the hub itself.",
-    (
-        Command("list", "Messages without an answer, the most urgent first.", list_),
-        Command("show", "One message with its text, and the answer.", show, "ID"),
-        Command("answer", "Answer one; the text comes from standard input.", answer, "ID"),
-    ),
+FEEDBACK: Commands = (
+    Command("list", "Messages without an answer, the most urgent first.", list_),
+    Command("show", "One message with its text, and the answer.", show, "ID"),
+    Command("answer", "Answer one; the text comes from standard input.", answer, "ID"),
 )

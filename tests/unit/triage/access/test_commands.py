@@ -19,7 +19,7 @@ class Terminal:
         self.people = people
 
     async def run(self, command: str, name: str = "", **options: str) -> list[dict[str, Any]]:
-        (found,) = [c for c in PEOPLE.commands if c.name == command]
+        (found,) = [c for c in PEOPLE if c.name == command]
         assert isinstance(found, Command)
         assert set(options) <= {o.name for o in found.options}
         hub = self.people.hub

@@ -8,7 +8,7 @@ import os
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 
-from wasl_chassis.operating import Command, CommandGroup, Desk, Option, Refused, Row
+from wasl_chassis.operating import Command, Commands, Desk, Option, Refused, Row
 from wasl_chassis.store import Doc
 from wasl_chassis.vault import Vault
 from wasl_chassis.work import UnitOfWork
@@ -140,44 +140,38 @@ def _list(text: str) -> list[str]:
 _ROLES = Option("roles", "ROLE,ROLE", f"Of: {', '.join(Role)}.")
 _QUEUES = Option("queues", "QUEUE,QUEUE", "Queues of the country pack; default: all (*).")
 
-PEOPLE = CommandGroup(
-    "people",
-    "Who may sign in to the desk.",
-    (
-        Command(
-            "invite",
-            "Make an account, or let somebody set a new password. The invitation is shown once and"
-            " is valid for 72 hours: give it to the person by a way nobody else reads. They open"
-            " the desk's page 'sign-in/first'.",
-            invite,
-            "NAME",
-            (_ROLES, _QUEUES),
-        ),
-        Command("list", "All accounts.", list_),
-        Command(
-            "disable", "Let nobody sign in with an account; its sessions end.", disable, "NAME"
-        ),
-        Command(
-            "enable",
-            "Let a disabled account sign in again, or end the wait after failed tries.",
-            enable,
-            "NAME",
-        ),
-        Command(
-            "roles",
-            "Say what somebody may do; replaces all they had, and their sessions end.",
-            roles,
-            "NAME",
-            (_ROLES, _QUEUES),
-        ),
-        Command(
-            "reset-totp",
-            "Forget a lost authenticator and its recovery codes: the next sign-in, with the"
-            " password alone, sets up another. Make sure who asks.",
-            reset_totp,
-            "NAME",
-        ),
-        Command("sessions", "The living sessions of an account.", sessions, "NAME"),
-        Command("sign-out", "End all sessions of an account.", sign_out, "NAME"),
+PEOPLE: Commands = (
+    Command(
+        "invite",
+        "Make an account, or let somebody set a new password. The invitation is shown once and"
+        " is valid for 72 hours: give it to the person by a way nobody else reads. They open"
+        " the desk's page 'sign-in/first'.",
+        invite,
+        "NAME",
+        (_ROLES, _QUEUES),
     ),
+    Command("list", "All accounts.", list_),
+    Command("disable", "Let nobody sign in with an account; its sessions end.", disable, "NAME"),
+    Command(
+        "enable",
+        "Let a disabled account sign in again, or end the wait after failed tries.",
+        enable,
+        "NAME",
+    ),
+    Command(
+        "roles",
+        "Say what somebody may do; replaces all they had, and their sessions end.",
+        roles,
+        "NAME",
+        (_ROLES, _QUEUES),
+    ),
+    Command(
+        "reset-totp",
+        "Forget a lost authenticator and its recovery codes: the next sign-in, with the"
+        " password alone, sets up another. Make sure who asks.",
+        reset_totp,
+        "NAME",
+    ),
+    Command("sessions", "The living sessions of an account.", sessions, "NAME"),
+    Command("sign-out", "End all sessions of an account.", sign_out, "NAME"),
 )

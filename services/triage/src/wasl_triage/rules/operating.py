@@ -9,7 +9,7 @@ from typing import Final
 
 from wasl_chassis.operating import (
     Command,
-    CommandGroup,
+    Commands,
     Desk,
     FileCommand,
     Option,
@@ -132,28 +132,24 @@ def _limit(text: str) -> int:
     return int(text)
 
 
-RULES = CommandGroup(
-    "rules",
-    "The country pack's rules: test them, try others on the past, see who changed what.",
-    (
-        FileCommand(
-            "test",
-            "Run every example of the rules of a country pack. Exit status 1 where one fails.",
-            run_examples,
-            "[PACK]",
-            env=PACK_ENV,
-        ),
-        Command(
-            "backtest",
-            "What other rules would have done with past reports. Reads, and changes nothing.",
-            try_on_the_past,
-            options=(
-                Option("since", "30d", "From when on: 30d, 12h or a date.", required=True),
-                Option("rules", "FILE", "The candidate; default: the pack's rules.toml."),
-                Option("pack", "DIR", "The country pack.", env=PACK_ENV),
-                Option("limit", "N", f"Reports to look at, oldest first; default {LIMIT}."),
-            ),
-        ),
-        Command("history", "Every set of rules that was served: by whom and why.", show_history),
+RULES: Commands = (
+    FileCommand(
+        "test",
+        "Run every example of the rules of a country pack. Exit status 1 where one fails.",
+        run_examples,
+        "[PACK]",
+        env=PACK_ENV,
     ),
+    Command(
+        "backtest",
+        "What other rules would have done with past reports. Reads, and changes nothing.",
+        try_on_the_past,
+        options=(
+            Option("since", "30d", "From when on: 30d, 12h or a date.", required=True),
+            Option("rules", "FILE", "The candidate; default: the pack's rules.toml."),
+            Option("pack", "DIR", "The country pack.", env=PACK_ENV),
+            Option("limit", "N", f"Reports to look at, oldest first; default {LIMIT}."),
+        ),
+    ),
+    Command("history", "Every set of rules that was served: by whom and why.", show_history),
 )

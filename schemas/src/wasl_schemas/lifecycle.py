@@ -180,6 +180,8 @@ ANSWERS: tuple[DispatchState, ...] = (
 )  # fmt: skip
 #: The item is dealt with: the partner did something about it, or it is gone.
 ACTED: frozenset[DispatchState] = frozenset(ANSWERS) - {_D.REFUSED} | {_D.SEEN_GONE}
+#: What a partner can be asked to undo. An item it never had it cannot restore.
+UNDOABLE: frozenset[DispatchState] = ACTED - {_D.ALREADY_GONE}
 _WAITING = (_D.SENT, _D.ACKNOWLEDGED, _D.NO_REPLY)
 _CONTESTED = (*_WAITING, _D.DISPUTED)
 _LESS = (_D.REFUSED, _D.LABELLED, _D.AGE_RESTRICTED, _D.GEO_RESTRICTED)
@@ -206,6 +208,13 @@ DISPATCH: Machine[DispatchState] = Machine(
             "withdraw",
             _D.WITHDRAWN,
             (Actor.GATEWAY, Actor.ANALYST),
+        ),
+        # What a partner did on a request that should not have been made, it is asked to undo.
+        (
+            tuple(s for s in (*ANSWERS, _D.SEEN_GONE) if s in UNDOABLE),
+            "withdraw",
+            _D.WITHDRAWN,
+            (Actor.ANALYST,),
         ),
     ),
     settled=frozenset({*ANSWERS, _D.SEEN_GONE, _D.NO_REPLY, _D.FAILED, _D.WITHDRAWN}),

@@ -25,6 +25,7 @@ from wasl_connector_sdk import (
     Idempotency,
     InvalidSubmission,
     Manifest,
+    Measure,
     Outcome,
     RateLimited,
     Receipt,
@@ -149,6 +150,7 @@ def make_connector(
             docs="docs/fake.md",
             idempotency=idempotency,
             accepts=accepts,
+            measures=frozenset(Measure),
             retry_seconds=(2, 10, 30),
             poll_seconds=(5, 60),
         )

@@ -279,7 +279,7 @@ async def test_faults_of_a_partner(world, connector, status, kind):
 ALLOWED = {
     "type", "timestamp", "data", "id", "case", "partner", "category", "severity", "ground", "scope",
     "item", "explanation", "requested_at", "test", "kind", "ref", "text", "location", "platform",
-    "language",
+    "language", "measure",
 }  # fmt: skip
 
 

@@ -29,6 +29,7 @@ from wasl_platform_gateway.repository import LEDGER
 from wasl_schemas.country_pack import ContactHours, EscalationStep, Span, Weekday, load_country_pack
 from wasl_schemas.events.common import Ground, Severity
 from wasl_schemas.events.dispatch_requested_v1 import DispatchItem, DispatchRequestedV1
+from wasl_schemas.lifecycle import UNDOABLE
 
 PACK = Path(__file__).resolve().parents[3] / "deploy" / "country-packs" / "ma"
 #: Reminders an hour, a day and three days after sending; the second rung after a day.
@@ -516,6 +517,62 @@ async def test_a_partner_that_gave_no_answer_can_still_be_told(kit):
     await gateway.run_for(3600 * 24 * 16, step=3600 * 12)
     assert gateway.row(1).state == "no_reply"
     await amend(gateway, 1, 1, withdrawn="no_longer_needed")
+    await gateway.run()
+    assert gateway.row(1).state == "withdrawn"
+    assert len(desk.withdrawals) == 1
+
+
+@pytest.mark.parametrize("did", sorted(UNDOABLE))
+async def test_what_a_partner_did_it_is_told_to_undo(kit, did):
+    connector, desk, _ = partner_of(kit, "withdraw")
+    gateway = kit.Gateway(connector)
+    await gateway.request(1)
+    await gateway.run()
+    if did == "seen_gone":
+        row = gateway.row(1)
+        steps = ledger.seen_gone(row, gateway.clock.now())
+        await gateway.desk._change("dispatch-0001", lambda *_: steps)
+    else:
+        await gateway.desk.outcome("dispatch-0001", Said(did.value))
+    await gateway.run()
+    assert (gateway.row(1).state, desk.withdrawals) == (did, [])
+    await amend(gateway, 1, 1, withdrawn="decided_anew")
+    await gateway.run()
+    assert desk.withdrawals == [(gateway.row(1).reference, "decided_anew")]
+    assert (gateway.row(1).state, gateway.row(1).reason) == ("withdrawn", "decided_anew")
+
+
+async def test_no_machine_can_have_it_undone_so_a_person_does(kit):
+    connector, *_ = partner_of(kit)
+    gateway = kit.Gateway(connector)
+    await gateway.request(1)
+    await gateway.run()
+    await gateway.desk.outcome("dispatch-0001", Said("removed"))
+    await amend(gateway, 1, 1, withdrawn="decided_anew")
+    await gateway.run_for(60, step=10)
+    assert changes(gateway, 1) == ["state", "state", "withdrawal_due"]
+    row = gateway.row(1)
+    assert (row.state, row.wanted, row.due_at) == ("removed", None, None)
+
+
+async def test_what_is_settled_is_not_corrected(kit):
+    connector, desk, _ = partner_of(kit, "correct")
+    gateway = kit.Gateway(connector)
+    await gateway.request(1)
+    await gateway.run()
+    await gateway.desk.outcome("dispatch-0001", Said("removed"))
+    await amend(gateway, 1, 1)
+    await gateway.run_for(60, step=10)
+    assert (gateway.row(1).wanted, desk.corrections) == (None, [])
+
+
+async def test_a_partner_that_acts_while_it_is_taken_back_is_told_to_undo_it(kit):
+    connector, desk, _ = partner_of(kit, "withdraw")
+    gateway = kit.Gateway(connector)
+    await gateway.request(1)
+    await gateway.run()
+    await amend(gateway, 1, 1, withdrawn="decided_anew")
+    await gateway.desk.outcome("dispatch-0001", Said("removed"))
     await gateway.run()
     assert gateway.row(1).state == "withdrawn"
     assert len(desk.withdrawals) == 1

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 from wasl_chassis.operating import Desk, Refused
 from wasl_chassis.settings import SettingsError
-from wasl_platform_gateway import commands
+from wasl_platform_gateway import operating as commands
 from wasl_platform_gateway.repository import control_of
 
 ABSENT = {"base_url": "http://127.0.0.1:9", "token": "CANARY-TOKEN"}

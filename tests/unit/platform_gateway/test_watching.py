@@ -20,7 +20,8 @@ from wasl_chassis.operating import Desk, Refused
 from wasl_chassis.settings import SettingsError, read
 from wasl_chassis.testing import FakeClock
 from wasl_chassis.vault import KEYS
-from wasl_platform_gateway import bootstrap, commands
+from wasl_platform_gateway import bootstrap
+from wasl_platform_gateway import operating as commands
 from wasl_platform_gateway.domain.lane import Rate
 from wasl_platform_gateway.domain.ledger import Dispatch
 from wasl_platform_gateway.domain.presence import Presence, Seen

@@ -19,10 +19,12 @@ from wasl_connector_sdk import (
     ConnectorConfig,
     ConnectorError,
     CredentialsRejected,
+    HubIdentity,
     InvalidSubmission,
     PersonNeeded,
     RateLimited,
     Runtime,
+    Submission,
     SubmissionRefused,
     TransientError,
 )
@@ -67,8 +69,17 @@ class Door:
         self._connector: AnyConnector | None = None
 
     @property
+    def hub(self) -> HubIdentity:
+        """Who asks."""
+        return self._runtime.hub
+
+    @property
     def name(self) -> str:
         return self.manifest.name
+
+    def carries(self, submission: Submission) -> bool:
+        """Whether the connector can ask for just what was decided."""
+        return submission.measure is None or submission.measure in self.manifest.measures
 
     async def connector(self) -> AnyConnector:
         """The opened connector."""

@@ -3,7 +3,7 @@
 became of a request, stops waiting. A reminder is sent once at most; the others do no harm twice.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 
 from wasl_chassis.store import Doc
@@ -27,13 +27,14 @@ from wasl_connector_sdk import (
 from wasl_connector_sdk.contract import AnyConnector
 from wasl_schemas.ids import uuid7
 
+from wasl_platform_gateway import by_hand
 from wasl_platform_gateway.calling import Called, Calls, Step
 from wasl_platform_gateway.domain import ledger
 from wasl_platform_gateway.domain.lane import Sign
 from wasl_platform_gateway.domain.ledger import WAITING, Dispatch, Errand, Plan, Said
 from wasl_platform_gateway.metrics import record_errand
 from wasl_platform_gateway.repository import LEDGER
-from wasl_platform_gateway.wording import Wording
+from wasl_platform_gateway.wording import Shut, Wording
 
 
 class Following:
@@ -52,7 +53,7 @@ class Following:
         )
         where: dict[str, object] = {"connector": self._door.name, "partner": partner}
         if limit:
-            where["state"] = {"$in": [state.value for state in ledger.OPEN]}
+            where["state"] = {"$in": [state.value for state in ledger.TOLD_IN]}
         else:  # nobody may be called; a wait that is over ends all the same
             where["state"] = {"$in": [state.value for state in WAITING]}
             where |= {"no_reply_at": {"$lte": now}, "wanted": None}
@@ -78,8 +79,7 @@ class Following:
         settled += [Called(doc, ledger.released) for doc, _, _ in due[granted:]]
         asks = [doc for doc, _, errand in due[:granted] if errand is None]
         errands = {d["_id"]: (row, e) for d, row, e in due[:granted] if e is not None}
-        opened = [(doc, row) for doc, row, errand in due[:granted] if errand is not None]
-        told = await self._wording.open(opened, settled)
+        told = await self._worded(errands, due[:granted], settled)
         remind = [doc for doc, _ in told if errands[doc["_id"]][1] is Errand.REMIND]
         marked = await self._calls.apply(
             [
@@ -98,6 +98,46 @@ class Following:
         await self._calls.call_all(calls, lane, token)
         return True
 
+    async def _worded(
+        self,
+        errands: Mapping[str, tuple[Dispatch, Errand]],
+        due: Sequence[tuple[Doc, Dispatch, Errand | None]],
+        settled: list[Called],
+    ) -> list[tuple[Doc, Submission | None]]:
+        """What each errand says; to take back, nothing of the item is needed.
+
+        What cannot be said by machine goes to ``settled``.
+        """
+        told: list[tuple[Doc, Submission | None]] = []
+        told += [(doc, None) for doc, _, errand in due if errand is Errand.WITHDRAW]
+        worded = (Errand.REMIND, Errand.CORRECT)
+        opened, shut = await self._wording.open([(d, r) for d, r, e in due if e in worded])
+        connector = await self._door.connector()
+        for doc, why in shut:
+            row, errand = errands[doc["_id"]]
+            if why is Shut.UNREADABLE:
+                settled.append(self._to_person(doc, errand))
+            elif row.reference and _can(connector, Errand.WITHDRAW):
+                settled.append(Called(doc, self._taking_back))
+            else:
+                settled.append(Called(doc, self._wording.erased))
+        for doc, submission in opened:
+            row, errand = errands[doc["_id"]]
+            if self._door.carries(submission):
+                told.append((doc, submission))
+            else:
+                packet = await self._packet(row, errand, submission)
+                settled.append(self._to_person(doc, errand, packet))
+        return told
+
+    async def _packet(self, row: Dispatch, errand: Errand, submission: Submission) -> str | None:
+        """What a person writes where the connector would ask for more; a reminder repeats it."""
+        write = by_hand.correction if errand is Errand.CORRECT else by_hand.request
+        try:
+            return await self._wording.sealed(row, write(submission, self._door.hub))
+        except InvalidSubmission:
+            return None
+
     def _asks(self, row: Dispatch, now: datetime) -> bool:
         """Whether it is time to ask the partner what became of it."""
         if row.state not in WAITING or row.reference is None or row.no_reply_at is None:
@@ -105,7 +145,7 @@ class Following:
         return row.poll_at is not None and row.poll_at <= now < row.no_reply_at
 
     def _teller(
-        self, doc: Doc, row: Dispatch, errand: Errand, submission: Submission
+        self, doc: Doc, row: Dispatch, errand: Errand, submission: Submission | None
     ) -> Callable[[], Awaitable[Called]]:
         """Tells a partner more about a request it has."""
 
@@ -113,7 +153,10 @@ class Following:
             try:
                 await self._tell(row, errand, submission)
             except PersonNeeded as error:
-                return self._to_person(doc, errand, await self._wording.sealed(row, error.packet))
+                packet = error.packet
+                if submission is not None and not packet:
+                    return self._to_person(doc, errand, await self._packet(row, errand, submission))
+                return self._to_person(doc, errand, await self._wording.sealed(row, packet))
             except RateLimited as error:
                 return Called(doc, ledger.not_told, Sign.SLOW_DOWN, error.retry_after)
             except CredentialsRejected:
@@ -132,11 +175,11 @@ class Following:
 
         return tell
 
-    async def _tell(self, row: Dispatch, errand: Errand, submission: Submission) -> None:
+    async def _tell(self, row: Dispatch, errand: Errand, submission: Submission | None) -> None:
         connector = await self._door.connector()
         reference = row.reference or ""
         match errand, connector:
-            case Errand.REMIND, SupportsReminders() as reminds:
+            case Errand.REMIND, SupportsReminders() as reminds if submission is not None:
                 reminder = Reminder(
                     submission=submission,
                     reference=reference,
@@ -145,7 +188,7 @@ class Following:
                     sent_at=row.sent_at or row.changed_at,
                 )
                 await self._door.call("remind", lambda: reminds.remind(reminder))
-            case Errand.CORRECT, SupportsCorrection() as corrects:
+            case Errand.CORRECT, SupportsCorrection() as corrects if submission is not None:
                 await self._door.call("correct", lambda: corrects.correct(reference, submission))
             case Errand.WITHDRAW, SupportsWithdrawal() as withdraws:
                 reason = row.wanted_reason or "withdrawn"
@@ -183,6 +226,9 @@ class Following:
         return ask
 
     # -- ways on: bound to now when they are applied -----------------------------------------------
+
+    def _taking_back(self, row: Dispatch) -> list[Dispatch]:
+        return ledger.taking_back(row, "erased", self._hub.clock.now())
 
     def _ran(self, errand: Errand, revision: int) -> Step:
         return lambda row: ledger.ran(row, errand, revision, self._hub.clock.now(), self._plan)

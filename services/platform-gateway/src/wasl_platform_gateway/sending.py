@@ -28,13 +28,14 @@ from wasl_connector_sdk import (
 from wasl_schemas.ids import uuid7
 from wasl_schemas.lifecycle import DispatchState
 
+from wasl_platform_gateway import by_hand
 from wasl_platform_gateway.calling import Called, Calls, Step
 from wasl_platform_gateway.domain import ledger
 from wasl_platform_gateway.domain.lane import Sign
 from wasl_platform_gateway.domain.ledger import Dispatch, Plan, Said
 from wasl_platform_gateway.door import Door
 from wasl_platform_gateway.repository import LEDGER
-from wasl_platform_gateway.wording import Wording
+from wasl_platform_gateway.wording import Shut, Wording
 
 log = logging.getLogger(__name__)
 #: Requests in one message: more, and a person overlooks one.
@@ -118,7 +119,19 @@ class Sending:
                 sendable.append((doc, row))
             else:
                 settled.append(Called(doc, stop))
-        return await self._wording.open(sendable, settled)
+        opened, shut = await self._wording.open(sendable)
+        unreadable = self._failing("item_unreadable")
+        steps = {Shut.ERASED: self._wording.erased, Shut.UNREADABLE: unreadable}
+        settled += [Called(doc, steps[why]) for doc, why in shut]
+        ready = []
+        for doc, submission in opened:
+            if self._door.carries(submission):
+                ready.append((doc, submission))
+            elif doc["unsure"] or doc["submitting_since"] is not None:
+                settled.append(Called(doc, self._losing("interrupted")))
+            else:
+                settled.append(Called(doc, await self._to_person(doc, submission)))
+        return ready
 
     def _grouped(self, calls: Sequence[tuple[Doc, Submission]]) -> dict[str, "_Together"]:
         """Which rows leave as one: not urgent, of one language, never tried before."""
@@ -184,7 +197,7 @@ class Sending:
                         ),
                     )
             except PersonNeeded as error:
-                step = await self._handing_over(doc, error.packet)
+                step = await self._to_person(doc, submission, error.packet)
                 return Called(progress.doc, step, Sign.ALIVE)
             except ConnectorError as error:
                 called = self._after_error(progress.doc, error, unsure=unsure)
@@ -193,7 +206,12 @@ class Sending:
 
         return call
 
-    async def _handing_over(self, doc: Doc, packet: str) -> Step:
+    async def _to_person(self, doc: Doc, submission: Submission, packet: str = "") -> Step:
+        """``packet``: what to copy where; empty: the request as a letter."""
+        try:
+            packet = packet or by_hand.request(submission, self._door.hub)
+        except InvalidSubmission as error:
+            return self._failing(error.reason)
         sealed = await self._wording.sealed(LEDGER.decode(doc), packet)
         if sealed is None:
             return self._wording.erased
@@ -288,7 +306,7 @@ class _Together:
             self._sent = asyncio.ensure_future(call)
         try:
             receipts = await asyncio.shield(self._sent)
-        except (InvalidSubmission, SubmissionRefused):
+        except (InvalidSubmission, SubmissionRefused, PersonNeeded):
             return None  # one of them may be at fault for all
         if len(receipts) != len(self._submissions):
             raise AmbiguousOutcome("a receipt for each was expected", reason="receipts_missing")

@@ -2,24 +2,33 @@
 """A row of the ledger in the words its partner reads: opened in memory, never stored or logged."""
 
 from collections.abc import Callable, Sequence
+from enum import Enum, auto
 from typing import Literal
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 from wasl_chassis.failures import KeyDestroyed, Permanent
 from wasl_chassis.store import Doc
 from wasl_chassis.vault import key_of
 from wasl_connector_sdk import (
     Ground,
+    Measure,
     Submission,
 )
 from wasl_schemas.events.dispatch_requested_v1 import DispatchItem
 
-from wasl_platform_gateway.calling import Called, Hub
+from wasl_platform_gateway.calling import Hub
 from wasl_platform_gateway.domain import ledger
 from wasl_platform_gateway.domain.ledger import Dispatch
 
 ITEM: TypeAdapter[DispatchItem] = TypeAdapter(DispatchItem)
 ITEM_FIELD, PACKET_FIELD = "case.item", "dispatch.packet"
+
+
+class Shut(Enum):
+    """Why a row's words cannot be read."""
+
+    ERASED = auto()
+    UNREADABLE = auto()
 
 
 class Wording:
@@ -31,22 +40,21 @@ class Wording:
         self._test = test
 
     async def open(
-        self, rows: Sequence[tuple[Doc, Dispatch]], settled: list[Called]
-    ) -> list[tuple[Doc, Submission]]:
-        """The rows in the words a partner reads; one that cannot be read goes to ``settled``."""
+        self, rows: Sequence[tuple[Doc, Dispatch]]
+    ) -> tuple[list[tuple[Doc, Submission]], list[tuple[Doc, Shut]]]:
+        """The rows in the words a partner reads, and those that cannot be read."""
         reader = self._hub.unit()
         await reader.keys.load(key_of(row.item) for _, row in rows)
-        ready = []
+        ready, shut = [], []
         for doc, row in rows:
             try:
                 item = ITEM.validate_json(await reader.keys.open(row.item, ITEM_FIELD))
-            except KeyDestroyed:
-                settled.append(Called(doc, self.erased))
-            except (Permanent, ValidationError):
-                settled.append(Called(doc, self._unreadable))
-            else:
                 ready.append((doc, self._submission(row, item)))
-        return ready
+            except KeyDestroyed:
+                shut.append((doc, Shut.ERASED))
+            except (Permanent, ValueError):  # a measure of a newer hub is one
+                shut.append((doc, Shut.UNREADABLE))
+        return ready, shut
 
     async def sealed(self, row: Dispatch, packet: str) -> str | None:
         """None: the case was erased."""
@@ -77,13 +85,9 @@ class Wording:
             test=self._test,
             revision=row.revision,
             via=row.via,
-            measure=row.measure,
+            measure=Measure(row.measure) if row.measure else None,
         )
 
     def erased(self, row: Dispatch) -> list[Dispatch]:
-        """The case was erased: nothing is asked any more."""
-        return ledger.withdrawn(row, "erased", self._hub.clock.now())
-
-    def _unreadable(self, row: Dispatch) -> list[Dispatch]:
-        doubt = row.unsure or row.submitting_since is not None
-        return ledger.failed(row, "item_unreadable", self._hub.clock.now(), unsure=doubt)
+        """The case was erased: nothing is asked any more; what may have arrived, a person ends."""
+        return ledger.stopped(row.but(wanted_reason="erased"), self._hub.clock.now())

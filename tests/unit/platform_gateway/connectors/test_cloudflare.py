@@ -14,6 +14,7 @@ from wasl_connector_sdk import (
     Idempotency,
     InvalidSubmission,
     Outcome,
+    PersonNeeded,
     RateLimited,
     SubmissionRefused,
     SupportsLookup,
@@ -330,3 +331,18 @@ async def test_in_test_mode_production_is_out_of_reach():
             await it.submit(submission(test=True))
     assert caught.value.reason == "test_mode"
     assert fake.calls == []
+
+
+@pytest.mark.parametrize("category", ["phishing_malware", "csam", "intimate_image_abuse"])
+@pytest.mark.parametrize("measure", ["label", "age_restrict", "geo_restrict"])
+async def test_less_than_removal_never_sets_a_machine_going(category, measure):
+    fake = FakeCloudflare()
+    await raised(fake, PersonNeeded, category=category, measure=measure)
+    assert fake.reports == []
+
+
+@pytest.mark.parametrize("measure", [None, "remove", "account_action"])
+async def test_what_is_as_much_as_a_typed_report_does_is_sent_as_one(measure):
+    async with cloudflare(fake := FakeCloudflare()) as it:
+        await it.submit(submission(category="phishing_malware", measure=measure))
+    assert len(fake.reports) == 1

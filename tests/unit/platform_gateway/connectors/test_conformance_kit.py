@@ -16,6 +16,7 @@ import pytest
 import wasl_connector_sdk
 from fakes.example import (
     MANIFEST,
+    MEASURES,
     Example,
     ExampleConfig,
     ExampleLookup,
@@ -103,7 +104,7 @@ def breaks(*broken, base=TestExample, **attributes):
 
 
 def manifest(**changes):
-    return Manifest(**{**MANIFEST, "idempotency": Idempotency.NATIVE_KEY, **changes})
+    return Manifest(**{**MANIFEST, **MEASURES, "idempotency": Idempotency.NATIVE_KEY, **changes})
 
 
 @breaks("manifest")
@@ -503,6 +504,27 @@ class RefusesWhatItSent(Example):
         if len(submission.location) > 1000:
             raise InvalidSubmission
         return receipt
+
+
+@breaks("measures")
+class AsksForMoreThanWasDecided(Example):
+    def body(self, submission):
+        return {**super().body(submission), "measure": "remove"}
+
+
+@breaks("measures")
+class TellsOneMeasureAsAnother(Example):
+    def body(self, submission):
+        told = {"age_restrict": "label"}.get(submission.measure, submission.measure)
+        return {**super().body(submission), "measure": told}
+
+
+@breaks("measures")
+class RefusesWhatItCarries(Example):
+    async def submit(self, submission):
+        if submission.measure == "label":
+            raise InvalidSubmission
+        return await super().submit(submission)
 
 
 @breaks("evidence")

@@ -23,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from wasl_connector_sdk.models import (
     CallbackRequest,
     Inbox,
+    Measure,
     Receipt,
     Reminder,
     StatusUpdate,
@@ -72,8 +73,10 @@ class Manifest:
     """What the gateway must know about a connector without running it.
 
     ``name`` is a storage key and a topic: it never changes. ``owner``: who answers for the code.
-    ``accepts``: category slugs, None for all. ``production``: the hosts where a report counts; the
-    gateway's HTTP client reaches them, and names below them, only with ``live`` in the config.
+    ``accepts``: category slugs, None for all. ``measures``: what it can ask for so that the partner
+    knows it from the others; what asks for another one goes to a person. ``production``: the hosts
+    where a report counts; the gateway's HTTP client reaches them, and names below them, only with
+    ``live`` in the config.
     ``retry_seconds``: wait before the second, third, … attempt; after the last one the gateway
     gives up. ``poll_seconds``: wait before each status request after sending; the last one repeats.
     """
@@ -84,6 +87,8 @@ class Manifest:
     idempotency: Idempotency
     owner: str = ""
     accepts: frozenset[str] | None = None
+    #: A report without a word about measures asks for removal.
+    measures: frozenset[Measure] = frozenset({Measure.REMOVE})
     evidence: Evidence = Evidence.NONE
     production: frozenset[str] = frozenset()
     rate: RateLimit | None = None

@@ -83,12 +83,13 @@ class InvalidSubmission(ConnectorError):  # noqa: N818
 class PersonNeeded(ConnectorError):  # noqa: N818
     """Only a person can hand this over: ``packet`` is what to copy where. Nothing was sent.
 
-    The gateway keeps the packet encrypted and waits until somebody types the partner's reference.
+    Without a packet the gateway writes one: the request as a letter. It keeps the packet encrypted
+    and waits until somebody types the partner's reference.
     """
 
     reason = "person_needed"
 
-    def __init__(self, packet: str) -> None:
+    def __init__(self, packet: str = "") -> None:
         super().__init__("a person must hand this over")
         self.packet = packet
 

@@ -38,6 +38,16 @@ class Outcome(StrEnum):
     DISPUTED = "disputed"
 
 
+class Measure(StrEnum):
+    """What a partner is asked to do, the least restrictive first."""
+
+    LABEL = "label"
+    AGE_RESTRICT = "age_restrict"
+    GEO_RESTRICT = "geo_restrict"
+    REMOVE = "remove"
+    ACCOUNT_ACTION = "account_action"
+
+
 class Ground(_Model):
     """Why the request is lawful. ``text``: the cited rule in words, empty where unknown."""
 
@@ -61,9 +71,8 @@ class Submission(_Model):
     ``scope``: ISO 3166-1 alpha-2 code of the country removal is asked for, or ``global``.
     ``location``: a canonical URL, or the handle, number or invite link where there is no URL.
     ``revision``: 0, then one more for each correction. ``via``: hubs the report came through,
-    oldest first. ``measure``: what is asked for, the least that is enough: ``label``,
-    ``age_restrict``, ``geo_restrict``, ``remove`` or ``account_action``; None: what the partner's
-    rules say.
+    oldest first. ``measure``: what is asked for, the least that is enough and one of the
+    manifest's ``measures``; None: what the partner's rules say.
     """
 
     idempotency_key: str
@@ -83,7 +92,7 @@ class Submission(_Model):
     test: bool = False
     revision: int = Field(default=0, ge=0)
     via: tuple[str, ...] = ()
-    measure: str | None = None
+    measure: Measure | None = None
 
 
 class Receipt(_Model):

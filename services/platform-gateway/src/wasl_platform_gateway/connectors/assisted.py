@@ -18,12 +18,14 @@ from wasl_connector_sdk import (
     Idempotency,
     InvalidSubmission,
     Manifest,
+    Measure,
     PersonNeeded,
     Receipt,
     Reminder,
     Runtime,
     Submission,
 )
+from wasl_connector_sdk.asking import Language
 from wasl_connector_sdk.urls import PartnerUrl
 
 from wasl_platform_gateway.connectors.email import letters
@@ -31,7 +33,6 @@ from wasl_platform_gateway.connectors.email.letters import Letter
 from wasl_platform_gateway.connectors.email.profiles import (
     TEXTS,
     DeskConfig,
-    Language,
     Prepared,
     language_of,
     prepare,
@@ -85,6 +86,7 @@ class AssistedConnector(Connector[AssistedConfig]):
         name="assisted",
         title="A person at a portal",
         docs="docs/connectors/assisted.md",
+        measures=frozenset(Measure),
         owner="Wasl maintainers",
         idempotency=Idempotency.NONE,
         evidence=Evidence.HASHES,

@@ -31,6 +31,7 @@ from wasl_connector_sdk import (
     Idempotency,
     InvalidSubmission,
     Manifest,
+    Measure,
     RateLimit,
     RateLimited,
     Receipt,
@@ -39,6 +40,7 @@ from wasl_connector_sdk import (
     SubmissionRefused,
     TransientError,
 )
+from wasl_connector_sdk.asking import asked
 from wasl_connector_sdk.errors import word
 from wasl_connector_sdk.http import MAX_RETRY_AFTER, Answer, exchange, fault, json_bytes
 from wasl_connector_sdk.urls import PartnerUrl
@@ -145,7 +147,7 @@ def reason_text(submission: Submission) -> str:
     head = "[TEST] " if submission.test else ""
     tail = f"\n\nref:{submission.idempotency_key}"
     rule = submission.ground.text or submission.ground.ref
-    text = "\n\n".join(part for part in (submission.explanation, rule) if part)
+    text = "\n\n".join(part for part in (asked(submission), submission.explanation, rule) if part)
     return head + text[: MAX_REASON - len(head) - len(tail)] + tail
 
 
@@ -189,6 +191,7 @@ class BlueskyConnector(Connector[BlueskyConfig]):
         name="bluesky",
         title="Bluesky",
         docs="docs/connectors/bluesky.md",
+        measures=frozenset(Measure),
         owner="Wasl maintainers",
         production=frozenset({"bsky.social", "bsky.network", "bsky.app"}),
         idempotency=Idempotency.NONE,

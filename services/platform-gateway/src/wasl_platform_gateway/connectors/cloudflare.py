@@ -23,7 +23,9 @@ from wasl_connector_sdk import (
     CredentialsRejected,
     Idempotency,
     Manifest,
+    Measure,
     Outcome,
+    PersonNeeded,
     RateLimit,
     Receipt,
     Runtime,
@@ -32,6 +34,7 @@ from wasl_connector_sdk import (
     SubmissionRefused,
     TransientError,
 )
+from wasl_connector_sdk.asking import asked
 from wasl_connector_sdk.errors import word
 from wasl_connector_sdk.http import Answer, exchange, fault, json_bytes
 from wasl_connector_sdk.urls import PartnerUrl
@@ -43,6 +46,8 @@ _TYPES = {
     "csam": "abuse_children",
     "intimate_image_abuse": "abuse_ncsei",
 }
+#: Less than removal: what these reports set going by machine would be more than was decided.
+_MILDER = frozenset({Measure.LABEL, Measure.AGE_RESTRICT, Measure.GEO_RESTRICT})
 #: Codes of Cloudflare's front door for a token it cannot read, sent with 400.
 _BAD_TOKEN = frozenset({6003, 6111, 9106, 9109, 10000, 10001})
 _GONE = frozenset({"content_removed", "content_unavailable"})
@@ -97,7 +102,7 @@ def _text(submission: Submission, limit: int) -> str:
     head = "[TEST] " if submission.test else ""
     tail = f"\n\n{_mark(submission.idempotency_key)}"
     rule = submission.ground.text or submission.ground.ref
-    text = "\n\n".join(part for part in (submission.explanation, rule) if part)
+    text = "\n\n".join(part for part in (asked(submission), submission.explanation, rule) if part)
     return head + text[: limit - len(head) - len(tail)] + tail
 
 
@@ -191,6 +196,7 @@ class CloudflareConnector(Connector[CloudflareConfig]):
         name="cloudflare",
         title="Cloudflare",
         docs="docs/connectors/cloudflare.md",
+        measures=frozenset(Measure),
         owner="Wasl maintainers",
         production=frozenset({"api.cloudflare.com"}),
         idempotency=Idempotency.LOOKUP,
@@ -219,6 +225,8 @@ class CloudflareConnector(Connector[CloudflareConfig]):
     async def submit(self, submission: Submission) -> Receipt:
         if not reportable(submission.location):
             raise SubmissionRefused("no web address", code="item_not_supported")
+        if submission.measure in _MILDER and submission.category in _TYPES:
+            raise PersonNeeded
         answer = await exchange(
             self._rt.http,
             "POST",

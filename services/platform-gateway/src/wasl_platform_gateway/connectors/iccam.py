@@ -34,6 +34,7 @@ from wasl_connector_sdk import (
     SubmissionRefused,
     TransientError,
 )
+from wasl_connector_sdk.asking import asked
 from wasl_connector_sdk.http import Answer, client, exchange, expect, json_bytes
 from wasl_connector_sdk.urls import PartnerUrl
 
@@ -137,6 +138,7 @@ def to_json(submission: Submission, *, analyst: str, classification: int) -> dic
 def _memo(submission: Submission) -> str:
     lines = (
         "TEST, please disregard." if submission.test else "",
+        asked(submission),
         submission.ground.text or submission.ground.ref,
         submission.explanation,
     )

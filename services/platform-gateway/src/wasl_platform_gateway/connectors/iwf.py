@@ -24,6 +24,7 @@ from wasl_connector_sdk import (
     Runtime,
     Submission,
 )
+from wasl_connector_sdk.asking import asked
 from wasl_connector_sdk.http import exchange, expect, json_bytes
 from wasl_connector_sdk.urls import PartnerUrl
 
@@ -73,7 +74,8 @@ def to_json(submission: Submission, *, live: bool, channel: int) -> dict[str, An
 def _description(submission: Submission) -> str:
     """Our key first, so that a person can find the report again from our side."""
     ground = submission.ground.text or submission.ground.ref
-    lines = (f"Request {submission.idempotency_key}", ground, submission.explanation)
+    first = f"Request {submission.idempotency_key}"
+    lines = (first, asked(submission), ground, submission.explanation)
     return "\n".join(line for line in lines if line)[:MAX_DESCRIPTION]
 
 

@@ -24,6 +24,7 @@ from wasl_connector_sdk import (
     Idempotency,
     InvalidSubmission,
     Manifest,
+    Measure,
     Outcome,
     RateLimit,
     RateLimited,
@@ -34,6 +35,7 @@ from wasl_connector_sdk import (
     SubmissionRefused,
     TransientError,
 )
+from wasl_connector_sdk.asking import asked
 from wasl_connector_sdk.http import MAX_RETRY_AFTER, Answer, exchange, fault
 from wasl_connector_sdk.urls import PartnerUrl
 
@@ -92,7 +94,7 @@ def comment(submission: Submission) -> str:
     head = "[TEST] " if submission.test else ""
     tail = f"\n\n{_mark(submission.idempotency_key)}"
     rule = submission.ground.text or submission.ground.ref
-    text = "\n\n".join(part for part in (submission.explanation, rule) if part)
+    text = "\n\n".join(part for part in (asked(submission), submission.explanation, rule) if part)
     return head + text[: MAX_COMMENT - len(head) - len(tail)] + tail
 
 
@@ -164,6 +166,7 @@ class MastodonConnector(Connector[MastodonConfig]):
         name="mastodon",
         title="Mastodon",
         docs="docs/connectors/mastodon.md",
+        measures=frozenset(Measure),
         owner="Wasl maintainers",
         production=frozenset({"mastodon.social", "mastodon.online"}),
         idempotency=Idempotency.NONE,
@@ -265,6 +268,7 @@ class GoToSocialConnector(MastodonConnector):
         name="gotosocial",
         title="GoToSocial",
         docs="docs/connectors/mastodon.md",
+        measures=frozenset(Measure),
         owner="Wasl maintainers",
         idempotency=Idempotency.LOOKUP,
         rate=RateLimit(per_second=0.4, burst=10),

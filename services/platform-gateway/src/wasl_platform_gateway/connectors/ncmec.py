@@ -35,6 +35,7 @@ from wasl_connector_sdk import (
     SubmissionRefused,
     TransientError,
 )
+from wasl_connector_sdk.asking import asked
 from wasl_connector_sdk.http import exchange, expect
 from wasl_connector_sdk.urls import PartnerUrl
 
@@ -133,6 +134,7 @@ def _story(submission: Submission) -> str:
     lines = (
         "TEST, please disregard." if submission.test else "",
         f"Request {submission.idempotency_key}, case {submission.case}.",
+        asked(submission),
         f"Ground: {ground.text or ground.ref} ({ground.kind}).",
         f"Language: {submission.language}.",
         submission.explanation,

@@ -17,6 +17,7 @@ from wasl_connector_sdk import (
     ConnectorConfig,
     Idempotency,
     Manifest,
+    Measure,
     Outcome,
     Receipt,
     Runtime,
@@ -44,6 +45,7 @@ def to_json(submission: Submission) -> dict[str, Any]:
         "severity": submission.severity,
         "ground": submission.ground.model_dump(),
         "scope": submission.scope,
+        "measure": submission.measure,
         "item": {
             "location": submission.location,
             "platform": submission.platform,
@@ -78,6 +80,7 @@ class ReferenceConnector(Connector[ReferenceConfig]):
         name="reference",
         title="Reference API",
         docs="docs/connectors.md#reference",
+        measures=frozenset(Measure),
         owner="Wasl maintainers",
         idempotency=Idempotency.NATIVE_KEY,
     )

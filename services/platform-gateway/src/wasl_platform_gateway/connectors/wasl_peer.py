@@ -21,6 +21,7 @@ from wasl_connector_sdk import (
     Idempotency,
     InvalidSubmission,
     Manifest,
+    Measure,
     Outcome,
     Receipt,
     Runtime,
@@ -30,6 +31,7 @@ from wasl_connector_sdk import (
     TransientError,
     signing,
 )
+from wasl_connector_sdk.asking import asked
 from wasl_connector_sdk.errors import word
 from wasl_connector_sdk.http import Answer, exchange, expect, json_bytes
 from wasl_connector_sdk.signing import Keys, SigningKey
@@ -38,6 +40,8 @@ from wasl_connector_sdk.urls import PartnerUrl
 #: The id of a hub, which is the id of its country pack.
 HubId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.-]{0,79}$")]
 _REFERENCE = re.compile(r"[A-Za-z0-9_.-]{1,100}")
+#: What the peer's door takes of words.
+MAX_EXPLANATION = 10_000
 #: A key no request has.
 _NOBODYS = "no-such-request"
 
@@ -68,6 +72,8 @@ class WaslPeerConfig(ConnectorConfig):
 
 def to_json(submission: Submission, hub: str) -> dict[str, Any]:
     """The request body. Everything the peer learns is in here. ``hub``: our own id."""
+    # The peer decides under its own law: what we would ask for is a hint among our words.
+    said = [text for text in (asked(submission), submission.explanation) if text]
     return {
         "key": submission.idempotency_key,
         "location": submission.location,
@@ -75,7 +81,7 @@ def to_json(submission: Submission, hub: str) -> dict[str, Any]:
         "category": submission.category,
         "severity": submission.severity,
         "ground": submission.ground.model_dump(),
-        "explanation": submission.explanation,
+        "explanation": "\n\n".join(said)[:MAX_EXPLANATION],
         "language": submission.language,
         "requested_at": submission.requested_at.isoformat(),
         "via": [*submission.via, hub],
@@ -110,6 +116,7 @@ class WaslPeerConnector(Connector[WaslPeerConfig]):
         name="wasl_peer",
         title="Another country's Wasl",
         docs="docs/connectors/wasl_peer.md",
+        measures=frozenset(Measure),
         owner="Wasl maintainers",
         idempotency=Idempotency.NATIVE_KEY,
     )

@@ -22,6 +22,7 @@ from wasl_connector_sdk import (
     Idempotency,
     InvalidSubmission,
     Manifest,
+    Measure,
     Outcome,
     Receipt,
     Runtime,
@@ -72,6 +73,7 @@ def to_json(submission: Submission, now: datetime) -> dict[str, Any]:
             "severity": submission.severity,
             "ground": submission.ground.model_dump(),
             "scope": submission.scope,
+            "measure": submission.measure,
             "item": {
                 "location": submission.location,
                 "platform": submission.platform,
@@ -90,6 +92,7 @@ class WebhookConnector(Connector[WebhookConfig]):
         name="webhook",
         title="Signed webhook",
         docs="docs/connectors.md#webhook",
+        measures=frozenset(Measure),
         owner="Wasl maintainers",
         idempotency=Idempotency.NATIVE_KEY,
     )

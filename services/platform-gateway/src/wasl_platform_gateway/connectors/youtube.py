@@ -27,6 +27,7 @@ from wasl_connector_sdk import (
     Idempotency,
     InvalidSubmission,
     Manifest,
+    Measure,
     Outcome,
     RateLimit,
     RateLimited,
@@ -37,6 +38,7 @@ from wasl_connector_sdk import (
     SubmissionRefused,
     TransientError,
 )
+from wasl_connector_sdk.asking import asked
 from wasl_connector_sdk.errors import word
 from wasl_connector_sdk.http import Answer, exchange, fault, json_bytes, retry_after
 from wasl_connector_sdk.urls import PartnerUrl
@@ -111,7 +113,7 @@ def comments(submission: Submission) -> str:
     head = "[TEST] " if submission.test else ""
     tail = f"\n\nRef: {submission.idempotency_key}"
     rule = submission.ground.text or submission.ground.ref
-    text = "\n\n".join(part for part in (submission.explanation, rule) if part)
+    text = "\n\n".join(part for part in (asked(submission), submission.explanation, rule) if part)
     return head + text[: MAX_COMMENTS - len(head) - len(tail)] + tail
 
 
@@ -173,6 +175,7 @@ class YouTubeConnector(Connector[YouTubeConfig]):
         name="youtube",
         title="YouTube",
         docs="docs/connectors/youtube.md",
+        measures=frozenset(Measure),
         owner="Wasl maintainers",
         production=frozenset({"googleapis.com", "youtube.com"}),
         idempotency=Idempotency.NONE,

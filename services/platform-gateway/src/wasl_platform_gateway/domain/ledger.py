@@ -18,11 +18,13 @@ from wasl_schemas.base import Model
 from wasl_schemas.events.common import Severity
 from wasl_schemas.events.dispatch_requested_v1 import DispatchRequestedV1
 from wasl_schemas.events.dispatch_updated_v1 import DispatchChange
-from wasl_schemas.lifecycle import ANSWERS, DISPATCH, DispatchState
+from wasl_schemas.lifecycle import ANSWERS, DISPATCH, UNDOABLE, DispatchState
 
 WAITING = (DispatchState.SENT, DispatchState.ACKNOWLEDGED)
 #: States in which the partner has the request and something may still be done about it.
 OPEN = (*WAITING, DispatchState.NO_REPLY, DispatchState.DISPUTED)
+#: States in which the partner may still have to be told something: to undo what it did, at last.
+TOLD_IN = (*OPEN, *sorted(UNDOABLE))
 _SAID = frozenset(a.value for a in (*ANSWERS, DispatchState.DISPUTED))
 #: What never waits for a contact's hours.
 URGENT = (Severity.CRITICAL, Severity.HIGH)
@@ -212,7 +214,7 @@ def amended(row: Dispatch, data: DispatchRequestedV1, now: datetime) -> list[Dis
             return resolved_retry(row, now)
         case DispatchState.AMBIGUOUS:
             return handed(row, errand, now)
-        case state if state in OPEN:
+        case state if state in OPEN or (errand is Errand.WITHDRAW and state in UNDOABLE):
             return [row.but(wanted=errand.value, due_at=now)]
         case _:
             return [row]
@@ -346,11 +348,17 @@ def stopped(row: Dispatch, now: datetime) -> list[Dispatch]:
     return [*lost, *handed(lost[-1], Errand.WITHDRAW, now)]
 
 
+def taking_back(row: Dispatch, reason: str, now: datetime) -> list[Dispatch]:
+    """The case was erased while the partner has the request: it is to be told next."""
+    back = row.but(wanted=Errand.WITHDRAW.value, wanted_reason=reason, errands=0)
+    return [back.but(due_at=now, reminding_since=None, **_FREE)]
+
+
 def seen_gone(row: Dispatch, now: datetime) -> list[Dispatch]:
     """The hub saw that the item is gone. Empty: that changes nothing. Keeps the lease."""
     if not DISPATCH.allows(row.state, "see_gone"):
         return []
-    return [_moved(row, "see_gone", now, wanted=None)]
+    return [_still_wanted(_moved(row, "see_gone", now), now)]
 
 
 def replied(row: Dispatch, now: datetime) -> list[Dispatch]:
@@ -488,11 +496,16 @@ def answered(row: Dispatch, said: Said, now: datetime, plan: Plan) -> list[Dispa
             return []
     row = _moved(row, trigger, now, reason=said.reason, **_SURE)
     row = row.but(reference=row.reference or said.reference)
-    if row.state in WAITING:
-        row = _waiting(row, now, plan)
-    elif row.wanted is not None and row.state in OPEN:
-        row = row.but(due_at=now)
+    row = _waiting(row, now, plan) if row.state in WAITING else _still_wanted(row, now)
     return [*steps, row]
+
+
+def _still_wanted(row: Dispatch, now: datetime) -> Dispatch:
+    """Of what was to be told, what still is: where it has acted, only to undo it."""
+    states = TOLD_IN if row.wanted == "withdraw" else OPEN
+    if row.wanted is not None and row.state in states:
+        return row.but(due_at=now)
+    return row.but(wanted=None)
 
 
 def asked(row: Dispatch, now: datetime, plan: Plan) -> list[Dispatch]:

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rules about handing requests over to a sound partner: one, the same again, several at once."""
 
+import itertools
+import re
 from collections.abc import Sequence
 from typing import TypeGuard
 from urllib.parse import unquote_plus
@@ -28,8 +30,9 @@ from wasl_connector_sdk.errors import (
     SubmissionRefused,
     TransientError,
 )
-from wasl_connector_sdk.models import EvidenceReference, Receipt
+from wasl_connector_sdk.models import EvidenceReference, Measure, Receipt
 
+_WORD = re.compile(r"\w+")
 _EVIDENCE = {
     Evidence.HASHES: EvidenceReference(kind="hash", value="4f" * 32, algorithm="sha256"),
     Evidence.LINKS: EvidenceReference(kind="link", value="https://evidence.example/canary-4711"),
@@ -150,6 +153,38 @@ class SendingRules(Bench):
                     f"{category}: ended in {name_of(result)}, expected a refusal",
                 )
                 demand(world.reports == 0, f"{category}: made a report")
+
+    @rule
+    async def test_measures(self) -> None:
+        """measures: what the manifest can ask for is told, and nothing more than was decided."""
+        carried = self.connector.manifest.measures
+        told: dict[Measure | None, frozenset[str]] = {}
+        for measure in (None, *(m for m in Measure if m in carried)):
+            said = [await self._told_of(measure) for _ in range(2)]
+            words = [frozenset(_WORD.findall(text)) for text in said if text is not None]
+            if len(words) < 2:
+                skip("the partner does not speak HTTP; set Partner.told to tell what it was told")
+            told[measure] = words[0] & words[1]  # without what differs each time anyway
+        broken = [
+            f"{one}: told as '{other or 'no measure'}' is; it asks for more than was decided"
+            for one, other in itertools.permutations(told, 2)
+            if one is not None and {one, other} != {Measure.REMOVE, None}
+            if not told[one] - told[other]
+        ]
+        demand_none(broken, "a partner must know a measure from the others")
+
+    async def _told_of(self, measure: Measure | None) -> str | None:
+        """What the partner is told of a sample that asks for a measure."""
+        async with self._world() as world, world.opened() as connector:
+            given = self._sample(1).model_copy(update={"measure": measure})
+            result = await outcome(world.send(connector, given))
+            demand(
+                isinstance(result, Receipt | PersonNeeded),
+                f"the measure {measure} ended in {name_of(result)}; the manifest carries it",
+            )
+            if isinstance(result, PersonNeeded) and not self.by_hand:
+                demand(world.reports == 0, f"the measure {measure}: handed over and sent")
+            return _told(world, result)
 
     @rule
     async def test_evidence(self) -> None:

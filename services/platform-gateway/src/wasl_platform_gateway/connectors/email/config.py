@@ -9,8 +9,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 from wasl_connector_sdk import ConnectorConfig
+from wasl_connector_sdk.asking import Language
 
-from wasl_platform_gateway.connectors.email.profiles import DeskConfig, Language
+from wasl_platform_gateway.connectors.email.profiles import DeskConfig
 from wasl_platform_gateway.connectors.email.signing import usable
 
 #: RFC 5321 dot-string@domain, ASCII; quoted strings and address literals are not taken.

@@ -9,11 +9,11 @@ from datetime import UTC
 from typing import Any
 
 from wasl_connector_sdk import Reminder
+from wasl_connector_sdk.asking import Language
 
 from wasl_platform_gateway.connectors.email.profiles import (
     MINUTE,
     TEXTS,
-    Language,
     Prepared,
     line,
 )

@@ -8,16 +8,15 @@ the packet a person copies into a portal. No desk publishes its form: the order 
 
 import re
 import tomllib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, timedelta
 from importlib.resources import files
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt, model_validator
-from wasl_connector_sdk import HubIdentity, InvalidSubmission, Submission
+from wasl_connector_sdk import HubIdentity, InvalidSubmission, Measure, Submission
+from wasl_connector_sdk.asking import Language, sentence
 
-Language = Literal["ar", "fr", "en"]
 Severity = Literal["low", "medium", "high", "critical"]
 Locator = Literal["url", "number", "invite", "handle"]
 FieldName = Literal[
@@ -192,7 +191,7 @@ def prepare(
     ground = _casework_ground(profile, desk, submission)
     names = (hub.name, hub.country, hub.contact or contact, hub.url)
     who = ", ".join(line(name) for name in names if name)
-    values = _values(submission, desk, who, token, texts)
+    values = _values(submission, desk, who, token, language)
     values["casework_ground"] = ground.label.in_(language) if ground else ""
     subject = profile.subject.in_(language).format(
         service=submission.platform, ground=values["casework_ground"]
@@ -218,17 +217,10 @@ def _casework_ground(
     raise InvalidSubmission("none of the desk's grounds fits", reason="no_casework_ground")
 
 
-def _asked(measure: str | None, words: Mapping[str, str], *, anywhere: bool) -> str:
-    """What is asked for. A milder measure is all that is asked; a word not known asks nothing more
-    than what the partner's own rules say.
-    """
-    milder = words.get(f"asked_{measure}")
-    return milder or words["asked_global" if anywhere else "asked_country"]
-
-
 def _values(
-    submission: Submission, desk: DeskConfig, who: str, token: str, texts: Texts
+    submission: Submission, desk: DeskConfig, who: str, token: str, language: Language
 ) -> dict[FieldName, str]:
+    texts = TEXTS[language]
     location, words = line(submission.location), texts.values
     anywhere = submission.scope == "global"
     hours = desk.answer_hours.get(submission.severity)
@@ -243,7 +235,7 @@ def _values(
         "severity": texts.severities[submission.severity],
         "legal_ground": line(" — ".join(x for x in (ground.text, ground.ref) if x)),
         "explanation": block(submission.explanation) or line(ground.text or ground.ref),
-        "asked": _asked(submission.measure, words, anywhere=anywhere),
+        "asked": sentence(submission.measure or Measure.REMOVE, line(submission.scope), language),
         "scope": words["global"] if anywhere else line(submission.scope),
         "deadline": words["by"].format(time=due) if due else words["soon"],
         "evidence": "\n".join(

@@ -19,6 +19,7 @@ from wasl_connector_sdk import (
     Submission,
     SubmissionRefused,
 )
+from wasl_connector_sdk.asking import asked
 from wasl_connector_sdk.http import MAX_RETRY_AFTER, Answer, fault, retry_after
 
 #: Synapse refuses longer reasons for users.
@@ -112,6 +113,7 @@ def reason_of(submission: Submission, hub: HubIdentity) -> str:
     lines = [
         f"{marker(submission.idempotency_key)} {submission.category}, {submission.severity}",
         "THIS IS A TEST. Nothing is asked for." if submission.test else "",
+        asked(submission),
         f"Ground: {law}" + (f": {submission.ground.text}" if submission.ground.text else ""),
         f"Scope: {submission.scope}",
         f"From: {hub.name}" + (f", {hub.contact}" if hub.contact else ""),

@@ -64,6 +64,8 @@ REAL = 400
 MANY = 2_000
 #: Reports, and audit rows, for each case.
 REPORTS_A_CASE, ROWS_A_CASE = 1.2, 0.2
+#: Of those rows.
+_HASH = "1" * 64
 PEOPLE = 200
 TEXTS = (
     "وصلني هذا الرابط من شخص لا أعرفه وأظن أنه مخالف للقانون أرجو التحقق",
@@ -147,7 +149,7 @@ async def cases(pack: CountryPack, count: int, now: datetime) -> AsyncIterator[d
     queues, categories = [q.id for q in pack.desk.queues], list(pack.categories)
     platforms = list(pack.services)
     child = {c for c in categories if c.startswith("csa")}
-    for _ in range(count):
+    for n in range(count):
         queued = rng.random() < WAITING
         doc = dict(rng.choice(waits if queued else over))
         opened = now - timedelta(minutes=rng.randrange(1, 60 * 24 * 7 if queued else 1_500_000))
@@ -164,7 +166,7 @@ async def cases(pack: CountryPack, count: int, now: datetime) -> AsyncIterator[d
             "overdue": queued and rng.random() < 0.2, "look_pending": queued,
             "campaign": f"{rng.randrange(2000):016x}" if rng.random() < 0.05 else None,
             "owner": f"analyst-{rng.randrange(PEOPLE)}" if rng.random() < 0.02 else None,
-            "claimed_by": None, "claimed_until": None,
+            "claimed_by": None, "claimed_until": None, **_chain(opened, has_row=_has_row(n, count)),
         }  # fmt: skip
         if not queued:
             doc["state"] = rng.choices(("resolved", "closed", "unresolved"), (60, 30, 10))[0]
@@ -186,11 +188,26 @@ def reports(ids: Sequence[str], now: datetime) -> Iterator[dict[str, Any]]:
         }  # fmt: skip
 
 
+def _has_row(n: int, count: int) -> bool:
+    return n < int(count * ROWS_A_CASE)
+
+
+def _chain(at: datetime, *, has_row: bool) -> dict[str, Any]:
+    """Where a case's audit trail ends. A case whose next row were there already could be claimed by
+    nobody, would stay the first of its queue for good, and answer every claim with a conflict.
+    """
+    if not has_row:
+        return {"audit_seq": 0, "audit_hash": "", "audit_at": None}
+    return {"audit_seq": 1, "audit_hash": _HASH, "audit_at": at}
+
+
 def audit_rows(ids: Sequence[str], now: datetime) -> Iterator[dict[str, Any]]:
     rng = random.Random(17)
-    for n in range(int(len(ids) * ROWS_A_CASE)):
+    for n in range(len(ids)):
+        if not _has_row(n, len(ids)):
+            return
         at = now - timedelta(minutes=rng.randrange(1, 1_500_000))
-        row = AuditRow(ids[n], 1, at, f"analyst-{n % PEOPLE}", "claim", "", "0" * 64, "1" * 64)
+        row = AuditRow(ids[n], 1, at, f"analyst-{n % PEOPLE}", "claim", "", "0" * 64, _HASH)
         yield {**AUDIT.encode(row), "_id": row.id, "_rev": 1}
 
 
@@ -280,10 +297,17 @@ class Visit:
         return answer.status_code
 
     async def post(self, path: str, **fields: str) -> int:
-        answer = await self.http.post(
-            f"/fr/{path}", data={"csrf": "form-key", **fields}, headers=self._who("analyst")
-        )
-        return answer.status_code
+        return (await self._post(path, fields)).status_code
+
+    async def take(self, queue: str) -> int | str:
+        """The next case. Whoever gets none is sent back to the queue, which is no success here."""
+        answer = await self._post("next", {"queue": queue})
+        got = "/cases/" in answer.headers.get("location", "")
+        return "no case" if answer.status_code == 303 and not got else answer.status_code
+
+    async def _post(self, path: str, fields: dict[str, str]) -> httpx.Response:
+        data = {"csrf": "form-key", **fields}
+        return await self.http.post(f"/fr/{path}", data=data, headers=self._who("analyst"))
 
     async def first_bytes(self, path: str) -> int:
         async with self.http.stream("GET", f"/fr/{path}", headers=self._who("analyst")) as answer:
@@ -295,7 +319,7 @@ class Visit:
         return {"x-test-person": f"{who}-{self.n % PEOPLE}", "sec-fetch-site": "same-origin"}
 
 
-Page = Callable[[Visit], Awaitable[int]]
+Page = Callable[[Visit], Awaitable[int | str]]
 
 
 def pages(pack: CountryPack, now: datetime) -> dict[str, Page]:
@@ -314,7 +338,7 @@ def pages(pack: CountryPack, now: datetime) -> dict[str, Page]:
         "queue": lambda v: v.get("queue"),
         "queue, not cleared": lambda v: v.get("queue", "other"),
         "one queue": lambda v: v.get(f"queue/{queues[v.n % len(queues)]}"),
-        "take the next": lambda v: v.post("next", queue=queues[v.n % 3]),
+        "take the next": lambda v: v.take(queues[v.n % 3]),
         "case": lambda v: v.get(f"cases/{v.ids[v.n % len(v.ids)]}"),
         "search: address": lambda v: v.post("search", words=address(v.n % REAL)),
         "search: newest": lambda v: v.get("search?all=1"),
@@ -342,8 +366,8 @@ class Times:
     seconds: list[float] = field(default_factory=list)
     app: float = 0.0
     database: float = 0.0
-    #: Answers that were not what the page gives: by status.
-    other: dict[int, int] = field(default_factory=dict)
+    #: Answers that were not what the page gives: by status, or in words.
+    other: dict[int | str, int] = field(default_factory=dict)
 
     def told(self) -> dict[str, Any]:
         ordered, count = sorted(self.seconds), len(self.seconds)
@@ -416,8 +440,12 @@ async def serving(
         await process.wait()
 
 
-async def measure(sizes: dict[str, int], requests: int, clients: int, keep: bool) -> dict[str, Any]:
-    """``keep``: the stores of the last run are used where they are there, and stay."""
+async def measure(
+    sizes: dict[str, int], requests: int, clients: int, *, keep: bool, only: str = ""
+) -> dict[str, Any]:
+    """``keep``: the stores of the last run are used where they are there, and stay. ``only``: pages
+    whose name has this in it.
+    """
     pack = load_country_pack(PACK)
     kept = WORK / "filled.json"
     if not (keep and kept.exists()):
@@ -441,6 +469,8 @@ async def measure(sizes: dict[str, int], requests: int, clients: int, keep: bool
                 for name, port in zip(sizes, ports, strict=True)
             ]
             for name, page in pages(pack, SystemClock().now()).items():
+                if only not in name:
+                    continue
                 results["pages"][name] = await compare(page, desks, requests, clients)
                 small, large = results["pages"][name]
                 say.print(f"[dim]{name}: {small['p99']:.0f} → {large['p99']:.0f} ms[/]")
@@ -495,6 +525,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--requests", type=int, default=200)
     parser.add_argument("--clients", type=int, default=4)
     parser.add_argument("--keep", action="store_true", help="keep the stores for the next run")
+    parser.add_argument("--only", default="", help="pages with this in their name")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--serve", nargs=5, help=argparse.SUPPRESS)
     given = parser.parse_args(arguments)
@@ -503,7 +534,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         uvloop.run(serve(uri, rest[:2], [int(port) for port in rest[2:]]))
         return
     sizes = {"few": given.few, "many": given.cases}
-    results = uvloop.run(measure(sizes, given.requests, given.clients, given.keep))
+    results = uvloop.run(
+        measure(sizes, given.requests, given.clients, keep=given.keep, only=given.only)
+    )
     show(results)
     if given.json:
         write_json(given.json, results)

@@ -71,9 +71,6 @@ IRIS = Person(name="reviewer-1", roles=frozenset({Role.INDEPENDENT_REVIEWER}))
 OLE = Person(name="auditor-1", roles=frozenset({Role.AUDITOR}))
 #: Places that read a whole collection on purpose, and why that is right.
 WHOLE = {
-    "quality.reviewing.Reviews.figures": "published counts over all reviews, a sample of the decisions",
-    "quality.golden.GoldenItems.figures": "agreement over all answers to a few golden cases",
-    "protection.subject_requests.figures": "counts over a register of some hundreds",
     "audit.sealing.Checker._check_ends": "a check by an operator reads every stream's head",
     "rules.operating.show_history": "every set of rules that was served, some dozens",
     "cases.bulk.Bulk._select": "a bank's cases are looked for among those that are not settled",
@@ -265,17 +262,15 @@ async def _cases(world: World, case_id: str, other: str) -> None:
 async def _quality(world: World, pack: CountryPack, case_id: str) -> None:
     hub, desk = world.hub, world.desk
     quality = QualityRooms.of(hub, pack, desk)
-    await Agreements(hub).figures(SUE, world.clock.now() - timedelta(days=90))
+    await Agreements(hub).own(ANA, world.clock.now() - timedelta(days=90))
     await quality.reviews.waiting(IRIS)
-    await quality.reviews.figures(IRIS)
     await desk.claim(BEA, case_id)
     await desk.assess(BEA, case_id, said(pack, "scam_fraud"))
     await desk.decide(BEA, case_id, CLOSE)
     with suppress(Refused):
         await quality.golden.mark(SUE, case_id, GoldenRequest(expected="scam_fraud", note="x"))
     await quality.golden.exercises(ANA)
-    await quality.golden.figures(ANA, own=True)
-    await quality.golden.figures(SUE)
+    await quality.golden.own(ANA)
 
 
 async def _protection(world: World, pack: CountryPack, case_id: str) -> None:
@@ -295,7 +290,6 @@ async def _protection(world: World, pack: CountryPack, case_id: str) -> None:
     await room.holds.lift(SUE, hold.hold_id, LiftRequest(reason="Over."))
     await room.holds.lift(DONA, hold.hold_id, LiftRequest(reason="Over."))
     await room.subjects.waiting(DONA)
-    await room.subjects.figures(DONA)
     await room.subjects.tidy()
     private = signing_key(PEPPER, derived=True)
     known = frozenset({public(private)})

@@ -177,6 +177,7 @@ async def furnish(whole: Whole, n: int, category: str, words: str) -> dict[str, 
     opening = Opening(channel="phone", about="self", language="fr", summary="Somebody called.")
     helped = await whole.rooms.helpline.open(COU, opening)
     ids["helpline_id"] = helped.id
+    ids["form_id"] = uuid7()  # of a form that nobody kept
     return ids
 
 

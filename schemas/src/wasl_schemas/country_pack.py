@@ -337,6 +337,11 @@ class Clocks(Model):
     severities: dict[Severity, SeverityClock]
     #: Time for the second person where four_eyes is ``post``.
     confirm_within: Span
+    #: From an appeal to its answer.
+    appeal_within: Span = Span(working_days=10)
+    #: From a question put to another body to its answer, where the severity's ``feedback`` is not
+    #: sooner: the reporter is told something by then.
+    opinion_within: Span = Span(working_days=3)
     #: Without it no item is ever looked at.
     following: Following | None = None
     deadlines: tuple[Deadline, ...] = ()

@@ -24,6 +24,7 @@ from wasl_connector_sdk import (
     Idempotency,
     Inbox,
     Manifest,
+    Measure,
     Outcome,
     PersonNeeded,
     Receipt,
@@ -107,12 +108,13 @@ MANIFEST = {
     "docs": "docs/connectors.md",
     "production": frozenset({"example-partner.example"}),
 }
+MEASURES = {"measures": frozenset(Measure)}
 
 
 class Example(Connector[ExampleConfig]):
     """Keeps every rule."""
 
-    manifest = Manifest(**MANIFEST, idempotency=Idempotency.NATIVE_KEY)
+    manifest = Manifest(**MANIFEST, **MEASURES, idempotency=Idempotency.NATIVE_KEY)
     Config = ExampleConfig
 
     def __init__(self, config, rt):
@@ -142,7 +144,12 @@ class Example(Connector[ExampleConfig]):
 
     def body(self, submission):
         note = submission.explanation[: FakeExample.longest_note]
-        return {"key": submission.idempotency_key, "url": submission.location, "note": note}
+        return {
+            "key": submission.idempotency_key,
+            "url": submission.location,
+            "note": note,
+            "measure": submission.measure,
+        }
 
     async def submit(self, submission):
         answer = await self.ask("POST", "/reports", content=json_bytes(self.body(submission)))
@@ -244,7 +251,7 @@ def callback(body, secret="secret-of-callbacks"):
 class ExampleLookup(Example):
     """The partner makes a report of all it gets; ``find`` is what prevents a second one."""
 
-    manifest = Manifest(**MANIFEST, idempotency=Idempotency.LOOKUP)
+    manifest = Manifest(**MANIFEST, **MEASURES, idempotency=Idempotency.LOOKUP)
 
 
 class Once(Connector[ExampleConfig]):

@@ -11,6 +11,7 @@ BODY = {
     "case": str, "partner": str, "category": str, "severity": str, "ground": dict, "scope": str,
     "item": dict, "explanation": str, "requested_at": str, "test": bool,
 }  # fmt: skip
+MEASURES = (None, "label", "age_restrict", "geo_restrict", "remove", "account_action")
 ITEM = {"location", "platform", "kind", "language"}
 
 
@@ -65,7 +66,8 @@ class FakeReference:
 
 def readable(body):
     return (
-        {name: type(value) for name, value in body.items()} == BODY
+        body.pop("measure", "missing") in MEASURES
+        and {name: type(value) for name, value in body.items()} == BODY
         and set(body["ground"]) == {"kind", "ref", "text"}
         and set(body["item"]) == ITEM
         and all(isinstance(value, str) for value in body["item"].values())

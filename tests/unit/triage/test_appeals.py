@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A decision is looked at again by somebody else, and what does not stand is taken back."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -8,11 +9,12 @@ from cases_kit import CLOSE, FRAUD, PRIVACY, SID, UNA, agreeing, decided, posts,
 from triage_world import ANA, BEA, LEA, World
 from wasl_schemas import topics
 from wasl_schemas.events.common import Ground, GroundKind
-from wasl_schemas.lifecycle import CaseState, DispatchState
+from wasl_schemas.events.dispatch_updated_v1 import DispatchChange
+from wasl_schemas.lifecycle import UNDOABLE, CaseState, DispatchState, WatchState
 from wasl_schemas.taxonomy import FourEyes
 from wasl_triage.cases.appeals import APPEALS, Appeal, AppealAnswer, Filing
 from wasl_triage.casework import request_id
-from wasl_triage.desk import Forbidden, NoSuchCase, NotLawful, Refused
+from wasl_triage.desk import Amendment, Forbidden, NoSuchCase, NotLawful, Refused
 from wasl_triage.domain.appeal import AppealState, Side
 from wasl_triage.domain.case import Attention, Case
 from wasl_triage.repository import CASES
@@ -102,19 +104,122 @@ async def test_a_reversal_withdraws_what_was_sent(world: World) -> None:
         await _appealed(world, case)  # it does not stand any more
 
 
-async def test_what_a_partner_did_cannot_be_unsent_and_is_listed(world: World) -> None:
+async def _reversed(world: World, did: DispatchState = DispatchState.REMOVED) -> tuple[Case, str]:
+    """A case whose partner acted, and whose decision was reversed afterwards."""
+    case = await _sent(world)
+    await world.deliver(world.answer(case.id, "meta", 1, did))
+    assert world.case().state is CaseState.RESOLVED
+    await _answer(world, await _appealed(world, case), "reversed")
+    return world.case(), request_id(case.id, "meta", 1)
+
+
+@pytest.mark.parametrize("did", sorted(UNDOABLE))
+async def test_what_a_partner_did_it_is_asked_to_undo(world: World, did: DispatchState) -> None:
+    now, sent = await _reversed(world, did)
+    (appeal,) = await rooms(world).appeals.of(now.id)
+    assert (appeal.withdrawn, appeal.beyond) == ((sent,), ())
+    assert (now.state, now.round, now.look_pending) == (CaseState.OPEN, 2, False)
+    assert now.attention == ()
+    told = world.emitted(topics.CASE_UPDATED_V1)[-1]
+    assert (told.change, told.reason) == ("reopened", "appeal")
+    last = world.dispatched()[-1]
+    assert (last.dispatch_id, last.revision, last.withdrawn) == (sent, 1, "decided_anew")
+    assert now.resend_at is not None  # repeated until the gateway is heard
+    row = now.dispatches[sent]
+    assert (row.state, row.undoes) == (did, did)
+    await world.deliver(world.answer(now.id, "meta", 2, DispatchState.WITHDRAWN, revision=1))
+    row = world.case().dispatches[sent]
+    assert (row.state, row.undoes) == (DispatchState.WITHDRAWN, did)
+    assert world.case().state is CaseState.OPEN
+    assert world.case().resend_at is None
+
+
+@pytest.mark.parametrize("did", [DispatchState.REFUSED, DispatchState.ALREADY_GONE])
+async def test_where_a_partner_did_nothing_there_is_nothing_to_undo(
+    world: World, did: DispatchState
+) -> None:
+    case = await _sent(world)
+    await world.deliver(world.answer(case.id, "meta", 1, did))
+    done = await _answer(world, await _appealed(world, case), "reversed")
+    assert (done.withdrawn, done.beyond) == ((), ())
+    assert world.case().attention == ()
+    assert len(world.dispatched()) == 1
+
+
+async def test_what_the_gateway_asks_a_person_to_undo_ends_no_new_round(world: World) -> None:
+    """Only a person can tell the partner: the case comes back, and the old removal resolves
+    nothing, although the event about it is younger than the round.
+    """
+    case, sent = await _reversed(world)
+    await world.desk.release(BEA, case.id, done=True)
+    await decided(world, case.id, FRAUD, "scam_fraud")
+    assert world.case().state is CaseState.IN_PROGRESS
+    world.clock.advance(timedelta(minutes=1))
+    due = world.answer(
+        case.id, "meta", 2, DispatchState.REMOVED, revision=1, change=DispatchChange.WITHDRAWAL_DUE
+    )
+    await world.deliver(due)
+    now = world.case()
+    assert now.state is CaseState.IN_PROGRESS
+    assert Attention.WITHDRAWAL_DUE in now.attention
+    assert now.dispatches[sent].undoes is DispatchState.REMOVED
+
+
+@pytest.mark.parametrize(
+    ("state", "more"),
+    [(WatchState.REAPPEARED, {}), (WatchState.CHECKING, {"claimed_gone": True})],
+)
+async def test_what_was_asked_back_is_no_news_when_it_is_back(
+    world: World, state: WatchState, more: dict[str, bool]
+) -> None:
+    case, _ = await _reversed(world)
+    await world.deliver(world.observed(case.id, 1, state, **more))
+    now = world.case()
+    assert (now.seen, now.attention) == (state, ())
+    assert now.round == 2
+
+
+async def test_an_answer_that_crosses_the_withdrawal_is_to_be_undone_too(world: World) -> None:
+    case = await _sent(world)
+    await _answer(world, await _appealed(world, case), "reversed")
+    await world.deliver(world.answer(case.id, "meta", 1, DispatchState.REMOVED))
+    now = world.case()
+    assert now.state is not CaseState.RESOLVED
+    assert now.dispatches[request_id(case.id, "meta", 1)].undoes is DispatchState.REMOVED
+
+
+async def test_a_settled_case_is_reopened_before_its_request_is_taken_back(world: World) -> None:
     case = await _sent(world)
     sent = request_id(case.id, "meta", 1)
     await world.deliver(world.answer(case.id, "meta", 1, DispatchState.REMOVED))
-    assert world.case().state is CaseState.RESOLVED
-    done = await _answer(world, await _appealed(world, case), "reversed")
-    assert (done.withdrawn, done.beyond) == ((), (sent,))
-    now = world.case()
-    assert (now.state, now.round, now.look_pending) == (CaseState.OPEN, 2, False)
-    assert now.attention == (Attention.WITHDRAWAL_DUE,)
-    told = world.emitted(topics.CASE_UPDATED_V1)[-1]
-    assert (told.change, told.reason) == ("reopened", "appeal")
-    assert len(world.dispatched()) == 1
+    await world.desk.claim(ANA, case.id)
+    wanted = Amendment(action="withdraw", reason="The wrong page.", code="sent_in_error")
+    with pytest.raises(Refused, match="ended with what the partner did"):
+        await world.desk.amend(ANA, case.id, sent, wanted)
+    await world.desk.reopen(ANA, case.id, "The wrong page.")
+    await world.desk.amend(ANA, case.id, sent, wanted)
+    assert world.dispatched()[-1].withdrawn == "sent_in_error"
+    assert world.case().dispatches[sent].undoes is DispatchState.REMOVED
+
+
+async def test_an_appeal_has_a_time_of_its_own_and_breaks_it(world: World) -> None:
+    case = await _sent(world)
+    appeal = await _appealed(world, case)
+    assert appeal.due == world.pack.due(appeal.at, world.pack.clocks.appeal_within)
+
+    async def gauge() -> tuple[float, ...]:
+        await world.handlers.gauge()
+        name, value = "wasl_triage_answers_awaited", world.hub.metrics.value
+        return tuple(value(name, what="appeal", state=s) for s in ("in_time", "overdue"))
+
+    assert await gauge() == (1, 0)
+    assert not appeal.breached(world.clock.now())
+    world.clock.advance(appeal.due - appeal.at + timedelta(seconds=1))
+    assert await gauge() == (0, 1)
+    assert appeal.breached(world.clock.now())
+    done = await _answer(world, appeal, "upheld")
+    assert await gauge() == (0, 0)
+    assert done.breached(world.clock.now())  # it stays late
 
 
 async def test_a_closed_case_is_opened_again_for_its_reporter(world: World) -> None:

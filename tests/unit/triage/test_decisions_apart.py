@@ -172,7 +172,7 @@ async def test_a_judgement_comes_before_the_answer_and_opens_the_rest(world: Wor
     case = await world.desk.second_look(LEA, case.id, yes)
     assert (case.state, len(world.dispatched())) == (CaseState.IN_PROGRESS, 1)
     assert [r.what for r in world.audit(case)][-4:] == ["judge", "read", "read", "confirm"]
-    figures = await Agreements(world.hub).figures(LEA, case.opened_at)
+    figures = await Agreements(world.hub).own(LEA, case.opened_at)
     assert (figures.blind.n, figures.blind.observed, figures.confirmed) == (1, 1.0, 1)
 
 
@@ -193,7 +193,7 @@ async def test_two_categories_end_the_proposal_and_both_are_kept(world: World) -
     assert (judgement.category, judgement.by) == ("lawful_objectionable", LEA.name)
     assert judgement.answers == answers(world.pack, "lawful_objectionable")
     assert world.audit(case)[-1].what == "disagree"
-    figures = await Agreements(world.hub).figures(ANA, case.opened_at)
+    figures = await Agreements(world.hub).own(ANA, case.opened_at)
     assert (figures.blind.n, figures.blind.kappa, figures.rejected) == (1, 0.0, 1)
 
 
@@ -227,7 +227,7 @@ async def test_a_no_needs_no_judgement_and_counts_as_no_agreement(world: World) 
     no = Confirmation(decision_id=case.decisions[0].id, confirm=False, reason="Not now.")
     case = await world.desk.second_look(BEA, case.id, no)
     assert (case.state, case.attention) == (CaseState.ASSESSED, ())
-    figures = await Agreements(world.hub).figures(BEA, case.opened_at)
+    figures = await Agreements(world.hub).own(BEA, case.opened_at)
     assert (figures.blind.n, figures.blind.kappa, figures.rejected) == (0, None, 1)
 
 
@@ -243,7 +243,7 @@ async def test_an_open_second_look_says_yes_or_no(world: World) -> None:
     assert set(await _missing(world.desk.second_look(BEA, case.id, nothing))) == {"confirm"}
     assert not (await world.desk.read(BEA, case.id)).blinded
     await world.desk.second_look(BEA, case.id, agreeing(world.pack, case))
-    figures = await Agreements(world.hub).figures(BEA, case.opened_at)
+    figures = await Agreements(world.hub).own(BEA, case.opened_at)
     assert (figures.blind.n, figures.confirmed) == (0, 1)
 
 
@@ -253,16 +253,15 @@ async def test_figures_name_nobody_and_ones_own_are_ones_own(world: World) -> No
     yes = agreeing(world.pack, case, "hate_speech")
     await world.desk.second_look(LEA, case.id, yes)
     agreements = Agreements(world.hub)
-    auditor = Person(name="auditor-1", roles=frozenset({Role.AUDITOR}))
-    told = await agreements.figures(auditor, case.opened_at)
+    told = await agreements.own(ANA, case.opened_at)
     assert told.categories["hate_speech"].n == 1
     assert not [p for p in (ANA, LEA) if p.name in str(told)]
     for person, n in ((ANA, 1), (LEA, 1), (LOU, 0)):
-        mine = await agreements.figures(person, case.opened_at, own=True)
-        assert mine.blind.n == n
+        assert (await agreements.own(person, case.opened_at)).blind.n == n
+    auditor = Person(name="auditor-1", roles=frozenset({Role.AUDITOR}))
     with pytest.raises(Forbidden):
-        await agreements.figures(auditor, case.opened_at, own=True)
-    assert (await agreements.figures(auditor, world.later(seconds=1))).blind.n == 0
+        await agreements.own(auditor, case.opened_at)
+    assert (await agreements.own(ANA, world.later(seconds=1))).blind.n == 0
 
 
 # -- viewed once -----------------------------------------------------------------------------------

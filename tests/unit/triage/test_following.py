@@ -133,7 +133,7 @@ async def test_a_ground_must_fit_and_a_settled_request_is_left_alone(world: Worl
     with pytest.raises(Refused):
         await world.desk.amend(ANA, case.id, "0" * 32, other)
     await world.deliver(world.answer(case.id, "meta", 2, DispatchState.REMOVED))
-    with pytest.raises(IllegalTransition):
+    with pytest.raises(Refused, match="ended with what the partner did"):
         await world.desk.amend(
             ANA, case.id, _request(world), Amendment(action="withdraw", reason="Late.")
         )

@@ -8,20 +8,21 @@ from typing import Any
 
 import pytest
 from triage_world import World
-from wasl_chassis.operating import Command, Desk, FileCommand, Refused, Wrong
+from wasl_chassis.operating import Command, Desk, FileCommand, Refused, Wrong, loaded
 from wasl_chassis.settings import Settings, SettingsError
 from wasl_schemas.country_pack import CountryPack
 from wasl_triage.audit.sealing import Sealer, public, signing_key
 from wasl_triage.audit.trail import AUDIT, journal
-from wasl_triage.protection.commands import GROUPS, AuditCommandSettings, _gone
+from wasl_triage.commands import OPERATIONS
+from wasl_triage.protection.commands import AuditCommandSettings, _gone
 from wasl_triage.protection.wiring import COLLECTIONS as PROTECTED
-from wasl_triage.protection.wiring import audit_keys, dependents
+from wasl_triage.protection.wiring import audit_keys, dependents, say_key
 from wasl_triage.repository import REPORTS, Report
 
 MASTER = b"m" * 32
 REPORT = "019b7a5e-b642-722f-8360-c5dafd2a25cc"
 PACK = Path(__file__).parents[3] / "deploy/country-packs/ma"
-COMMANDS = {(g.name, c.name): c for g in GROUPS for c in g.commands}
+COMMANDS = {(g.name, c.name): c for g in OPERATIONS.groups for c in loaded(g.commands)}
 
 
 @pytest.fixture(autouse=True)
@@ -120,6 +121,48 @@ async def test_the_plan_changes_nothing_and_the_run_does(world: World) -> None:
     with pytest.raises(Refused, match="another process"):
         await _run(world, "retention", "run")
     assert await _run(world, "subject-requests", "figures") == []
+
+
+async def test_a_key_that_was_changed_leaves_its_seals_whole(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await _sealed(world)
+    old = public(signing_key(MASTER, derived=True))
+    own = signing_key(b"k" * 32, derived=False)
+    (row,) = await _run(world, "audit", "key")
+    assert (row["key"], row["made"], row["days"], row["first"], row["last"]) == (
+        "in use", "derived from the master key", 2, "2026-01-05", "2026-01-06",
+    )  # fmt: skip
+    monkeypatch.setenv("WASL_TRIAGE_AUDIT_KEY", base64.b64encode(b"k" * 32).decode())
+    with pytest.raises(Wrong) as wrong:
+        await _run(world, "audit", "verify")
+    assert {r["why"] for r in wrong.value.rows} == {"seal_of_another_key"}
+    assert {str(s["by"]).split()[0] for s in await _run(world, "audit", "seals")} == {"unknown"}
+    monkeypatch.setenv("WASL_TRIAGE_AUDIT_FORMER_KEYS", old)
+    await world.hub.transact(lambda uow: journal(uow, "rules", "rui", "change"))
+    world.later(days=1, hours=3)
+    while await Sealer(world.hub, own, holder="a").turn():
+        pass
+    told = {r["what"]: r["value"] for r in await _run(world, "audit", "verify")}
+    assert (told["days sealed"], told["findings"]) == (3, 0)
+    keys = {r["key"]: r for r in await _run(world, "audit", "key")}
+    assert (keys["in use"]["made"], keys["in use"]["days"]) == ("of its own", 1)
+    assert (keys["former"]["days"], keys["former"]["last"]) == (2, "2026-01-06")
+    assert str(keys["former"]["value"]).startswith(f"{old} sha256:")
+    by = [str(s["by"]) for s in await _run(world, "audit", "seals")]
+    assert [word.rpartition(" ")[0] for word in by] == ["former", "former", "in use"]
+    assert by[0].split()[1] in str(keys["former"]["value"])
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_the_operator_hears_which_key_seals(
+    own: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    if own:
+        monkeypatch.setenv("WASL_TRIAGE_AUDIT_KEY", base64.b64encode(b"k" * 32).decode())
+    say_key(AuditCommandSettings())
+    said = [r for r in caplog.records if r.levelname == "WARNING"]
+    assert [hasattr(r, "key") for r in said] == ([] if own else [True])
 
 
 async def test_keys(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

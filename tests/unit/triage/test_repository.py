@@ -48,7 +48,7 @@ def _full() -> Case:
             "x": DispatchRow(
                 "p", "webhook", 4, "csam", Severity.LOW, GROUND, "MA", "en", True, AT, AT, "i",
                 DispatchState.SENT, 5, AT, True, 2, 1, "sent_in_error", ("n",), 3, ("x.a",),
-                Measure.LABEL,
+                Measure.LABEL, DispatchState.REMOVED,
             )
         },
         referrals={

@@ -20,9 +20,12 @@ from wasl_schemas.ids import uuid7
 from wasl_schemas.lifecycle import CaseState
 from wasl_triage.audit.sealing import Checker, Sealer, public, signing_key
 from wasl_triage.audit.trail import AUDIT, HEADS, broken_link, journal
+from wasl_triage.care.helpline import Helpline, Opening
 from wasl_triage.casework import CONTENT, ITEM, MESSAGE, NOTE
 from wasl_triage.domain import retention as clocks
 from wasl_triage.domain.case import Assessment, Case
+from wasl_triage.domain.helpline import Survey
+from wasl_triage.domain.people import Person, Role
 from wasl_triage.domain.retention import Data, Line, Rest, Stop, Thing
 from wasl_triage.protection.retention import REPORTS_A_COMMIT, Beside, Mode, Retention, Waits
 from wasl_triage.repository import (
@@ -38,7 +41,8 @@ from wasl_triage.repository import (
 START = datetime(2026, 1, 5, 9, tzinfo=UTC)
 URL = "https://example.org/"
 #: Days after the end of a case.
-CONTACT, TEXT = 30, 180
+CONTACT, TEXT, HELPLINE_DAYS = 30, 180, 730
+COUNSELLOR = Person(name="counsellor-1", roles=frozenset({Role.COUNSELLOR}))
 
 
 class Extra(Model):
@@ -350,6 +354,22 @@ async def test_the_loop_erases_only_where_it_may(world: World, mode: Mode, erase
     assert world.count("wasl_triage_retention_due") == (0 if mode == "off" else 1)
 
 
+@pytest.mark.parametrize("mode", ["off", "plan", "on"])
+async def test_the_mode_and_the_last_run_are_gauges(world: World, mode: Mode) -> None:
+    last = "wasl_triage_retention_last_success_timestamp_seconds"
+    retention = _retention(world, mode)
+    await retention.loop()
+    modes = {m: world.count("wasl_triage_retention_mode", mode=m) for m in ("off", "plan", "on")}
+    assert modes == {m: float(m == mode) for m in modes}
+    ran = world.clock.now().timestamp() if mode == "on" else 0
+    assert world.count(last) == ran
+    await world.hub.store.lease(
+        "retention", "b", now=world.later(hours=1), lease_for=timedelta(hours=1)
+    )
+    await retention.loop()
+    assert world.count(last) == ran, "another replica did it, if any"
+
+
 async def test_reports_without_a_case_go_with_their_own_clock(world: World) -> None:
     report = await _report(world)
     assert len(world.hub.store.docs["messages"]) == 1
@@ -449,6 +469,87 @@ def replace_clocks(pack: CountryPack, bare: Any) -> Any:
             return getattr(pack, name)
 
     return Bare()
+
+
+# -- the helpline ------------------------------------------------------------------------------------
+
+
+async def _helped(world: World, *linked: str) -> str:
+    """A closed helpline case with a text, linked to these."""
+    helpline = Helpline(world.hub, world.pack)
+    case = await helpline.open(
+        COUNSELLOR, Opening(channel="phone", about="self", language="ar", summary="their story")
+    )
+    for other in linked:
+        await helpline.link(COUNSELLOR, case.id, other)
+    await helpline.close(COUNSELLOR, case.id, Survey(helped="yes", would_recommend="yes"))
+    return case.id
+
+
+def _plan(lines: list[Line]) -> list[tuple[str, Stop | None]]:
+    return [(x.id, x.stop) for x in lines if x.kind == "helpline"]
+
+
+async def test_a_helpline_case_goes_when_its_time_is_over(world: World) -> None:
+    helped = await _helped(world)
+    still = await Helpline(world.hub, world.pack).open(
+        COUNSELLOR, Opening(channel="chat", about="somebody_else", language="fr")
+    )
+    assert _plan([x async for x in _retention(world).plan()]) == [(helped, Stop.NOT_DUE)]
+    world.later(days=HELPLINE_DAYS - 1)
+    assert await _all(world) == []
+    world.later(days=2)
+    assert _plan([x async for x in _retention(world, "plan").plan()]) == [(helped, None)]
+    await _retention(world, "plan").loop()
+    assert set(world.hub.store.docs["helpline"]) == {helped, still.id}, "it was only planned"
+    assert world.count("wasl_triage_retention_due") == 1
+    assert _erased(await _all(world)) == {("helpline", helped, "record")}
+    assert set(world.hub.store.docs["helpline"]) == {still.id}
+    assert not await _readable(world, helped)
+    assert world.count("wasl_triage_retention_erased_total", data="helpline") == 1
+    checker = Checker(world.hub.store, frozenset())
+    assert await checker.run() == [], "its trail ends where it says"
+    rows = [AUDIT.decode(d) for d in world.hub.store.docs["audit"].values()]
+    assert [r.what for r in rows if r.stream == helped][-1] == "erase_case"
+
+
+@pytest.mark.parametrize("by_report", [False, True])
+async def test_a_hold_over_a_linked_case_keeps_it(world: World, by_report: bool) -> None:
+    case = await _case(world, "c" * 32, state=CaseState.OPEN, settled_at=None)
+    report = await _report(world, case.id)
+    helped = await _helped(world, report if by_report else case.id)
+    uow = world.hub.unit()
+    held = await uow.get(CASES, case.id)
+    assert held is not None
+    held.held = True
+    uow.put(CASES, held)
+    await world.hub.commit(uow)
+    world.later(days=HELPLINE_DAYS + 1)
+    assert await _all(world) == []
+    assert _plan([x async for x in _retention(world).plan()]) == [(helped, Stop.HELD)]
+    uow = world.hub.unit()
+    held = await uow.get(CASES, case.id)
+    assert held is not None
+    held.held = False
+    uow.put(CASES, held)
+    await world.hub.commit(uow)
+    world.later(days=1)
+    assert ("helpline", helped, "record") in _erased(await _all(world))
+
+
+async def test_a_helpline_case_that_was_opened_again_stays(world: World) -> None:
+    helped = await _helped(world)
+    await Helpline(world.hub, world.pack).reopen(COUNSELLOR, helped)
+    world.later(days=HELPLINE_DAYS * 3)
+    assert await _all(world) == []
+    assert [x async for x in _retention(world).plan()] == []
+
+
+async def test_a_helpline_case_of_before_it_had_a_clock_is_looked_at(world: World) -> None:
+    helped = await _helped(world)
+    world.hub.store.docs["helpline"][helped]["erase_at"] = None
+    assert await _all(world) == []
+    assert world.hub.store.docs["helpline"][helped]["erase_at"] is not None
 
 
 # -- the audit trail ---------------------------------------------------------------------------------

@@ -182,36 +182,13 @@ async def test_an_agreement_leaves_the_case_alone(world: World, reviews: Reviews
     assert (world.case().attention, world.case().queued) == ((), False)
 
 
-async def test_the_counts_name_nobody(world: World, reviews: Reviews) -> None:
-    case = await _closed(world)
-    (row,) = await reviews.waiting(IRA)
-    await reviews.answer(IRA, row.id, ReviewAnswer(agree=True))
-    world.later(days=40)
-    await world.desk.claim(ANA, case.id)
-    await world.desk.reopen(ANA, case.id, "x")
-    await world.desk.assess(ANA, case.id, said(world.pack, "scam_fraud", note="Another look."))
-    await world.desk.decide(ANA, case.id, CLOSE)
-    observer = Person(name="ministry-1", roles=frozenset({Role.OBSERVER}))
-    told = await reviews.figures(observer)
-    assert [f.model_dump() for f in told] == [
-        {"month": "2026-01", "safeguard": "FE3-block", "sampled": 1, "waiting": 0, "agreed": 1,
-         "disagreed": 0},
-        {"month": "2026-02", "safeguard": "FE0", "sampled": 1, "waiting": 1, "agreed": 0,
-         "disagreed": 0},
-    ]  # fmt: skip
-    assert not [w for w in (ANA.name, IRA.name, case.id, row.id) if w in str(told)]
-    with pytest.raises(Forbidden):
-        await reviews.figures(Person(name="nobody", roles=frozenset({Role.CHILD_SAFETY})))
-
-
 async def test_a_reviewers_late_row_is_kept_whoever_erased_its_case(
     world: World, reviews: Reviews
 ) -> None:
-    """A row whose case is gone is in the counts and in nobody's list."""
+    """A row whose case is gone is in nobody's list."""
     await _closed(world)
     row = REVIEWS.decode(next(iter(world.hub.store.docs["reviews"].values())))
     uow = world.hub.unit()
     uow.put(REVIEWS, row.model_copy(update={"id": uuid7(), "case_id": "0" * 32}))
     await world.hub.commit(uow)
     assert len(await reviews.waiting(IRA)) == 1
-    assert (await reviews.figures(IRA))[0].waiting == 2

@@ -9,6 +9,7 @@ from triage_world import ANA, SUE, World
 from wasl_schemas.ids import uuid7
 from wasl_triage.audit.trail import AUDIT
 from wasl_triage.desk import Forbidden, Refused
+from wasl_triage.domain.disclosure import table
 from wasl_triage.domain.people import Person, Role
 from wasl_triage.protection.subject_requests import (
     CLOSED,
@@ -22,6 +23,7 @@ from wasl_triage.protection.subject_requests import (
     SubjectRequest,
     SubjectRequests,
 )
+from wasl_triage.quality.figures import Figures
 
 DEE = Person(name="officer-1", roles=frozenset({Role.DATA_OFFICER}))
 OBSERVER = Person(name="ministry-1", roles=frozenset({Role.OBSERVER}))
@@ -127,18 +129,39 @@ async def test_the_one_due_first_is_first_and_overdue_is_counted(
     await register.tidy()
     assert world.count("wasl_triage_subject_requests", state="overdue") == 1
     assert world.count("wasl_triage_subject_requests", state="in_time") == 1
+    assert world.count("wasl_triage_subject_requests", state="settled_late") == 0
+
+
+async def test_what_was_answered_late_is_shown_and_counted_for_a_year(
+    world: World, register: SubjectRequests
+) -> None:
+    late, early = [await register.register(DEE, _asks(world)) for _ in range(2)]
+    done = StepRequest(state=State.ANSWERED)
+    await register.step(DEE, early.request_id, done)
+    world.later(days=20)
+    await register.step(DEE, late.request_id, done)
+    assert (await register.read(DEE, late.request_id)).request.overdue(world.clock.now())
+    assert not (await register.read(DEE, early.request_id)).request.overdue(world.clock.now())
+    await register.tidy()
+    told = {"in_time": 0, "overdue": 0, "settled_late": 1}
+    for state, count in told.items():
+        assert world.count("wasl_triage_subject_requests", state=state) == count
+    world.later(days=KEPT.days + 1)
+    await register.tidy()
+    assert world.count("wasl_triage_subject_requests", state="settled_late") == 0
 
 
 async def test_figures_name_nobody(world: World, register: SubjectRequests) -> None:
-    one = await register.register(DEE, _asks(world))
-    await register.register(DEE, _asks(world, Kind.ACCESS))
-    world.later(days=20)
-    await register.step(DEE, one.request_id, StepRequest(state=State.ANSWERED))
-    found = [(f.month, f.kind, f.state, f.count, f.late) for f in await register.figures(OBSERVER)]
-    assert found == [
-        ("2026-01", Kind.ACCESS, State.RECEIVED, 1, 1),
-        ("2026-01", Kind.RECTIFICATION, State.ANSWERED, 1, 1),
-    ]
+    requests = [await register.register(DEE, _asks(world)) for _ in range(6)]
+    for _ in range(7):
+        await register.register(DEE, _asks(world, Kind.ACCESS))
+    for one in requests:
+        await register.step(DEE, one.request_id, StepRequest(state=State.ANSWERED))
+    world.later(days=40)
+    figures = Figures(world.hub, world.pack)
+    told = await figures.read(OBSERVER, figures.months()[0])
+    assert told.subject_requests == table({"access": 7, "rectification": 6})
+    assert told.subject_answers == table({"in_time": 6, "late": 7})
 
 
 async def test_a_year_after_the_answer_nobody_is_named_any_more(
@@ -154,6 +177,5 @@ async def test_a_year_after_the_answer_nobody_is_named_any_more(
     opened = await register.read(DEE, request.request_id)
     assert (opened.identity, opened.text, opened.notes) == (None, None, (None,))
     assert isinstance(opened.request, SubjectRequest)
-    assert [f.count for f in await register.figures(DEE)] == [1]
     key: Any = world.hub.store.docs["keys"][request.request_id]
     assert key["wrapped"] is None

@@ -20,15 +20,10 @@ def first(fields: Fields, name: str) -> str:
     return fields.get(name, [""])[0]
 
 
-def read_fields(
-    body: bytes, known: Collection[str], many: Collection[str] = ()
-) -> dict[str, list[str]]:
-    """The form's fields; those of ``many`` (boxes to tick) may come several times.
-
-    Raises Problem 400 for what is no form, 422 for a field that is unknown or given twice.
-    """
+def read_pairs(body: bytes) -> list[tuple[str, str]]:
+    """Whatever the form holds, in its order. Raises Problem 400 for what is no form."""
     try:
-        pairs = parse_qsl(
+        return parse_qsl(
             body.decode("ascii"),
             keep_blank_values=True,
             errors="strict",
@@ -38,8 +33,17 @@ def read_fields(
         raise field_problem(
             "body", "is not a form in UTF-8", "Send the form again.", code="not_a_form", status=400
         ) from None
+
+
+def read_fields(
+    body: bytes, known: Collection[str], many: Collection[str] = ()
+) -> dict[str, list[str]]:
+    """The form's fields; those of ``many`` (boxes to tick) may come several times.
+
+    Raises Problem 400 for what is no form, 422 for a field that is unknown or given twice.
+    """
     out: dict[str, list[str]] = {}
-    for name, value in pairs:
+    for name, value in read_pairs(body):
         if name in many:
             out.setdefault(name, []).append(value)
         elif name in known and name not in out:

@@ -30,7 +30,7 @@ from wasl_schemas.events.dispatch_updated_v1 import DispatchUpdatedV1
 from wasl_schemas.events.item_observed_v1 import ItemObservedV1
 from wasl_schemas.events.referral_updated_v1 import ReferralUpdatedV1
 from wasl_schemas.events.report_expired_v1 import ExpiredData, ReportExpiredV1
-from wasl_schemas.events.report_redacted_v1 import ReportRedactedV1
+from wasl_schemas.events.report_redacted_v1 import RedactedMessage, ReportRedactedV1
 from wasl_schemas.events.report_submitted_v1 import ReportContent, ReportSubmittedV1
 from wasl_schemas.events.report_withdrawn_v1 import ReportWithdrawnV1
 from wasl_schemas.events.reporter_message_sent_v1 import ReporterMessageSentV1
@@ -491,15 +491,35 @@ class IntakeHandlers:
     async def on_report_redacted(
         self, event: Event[ReportRedactedV1], uow: UnitOfWork
     ) -> Outcome | None:
-        """Keep what is left of the text instead of the text; the newest redaction holds."""
+        """Keep what is left of a text or a message instead of it; of each the newest holds."""
         data = event.data
         report = await uow.get(REPORTS, data.report_id)
         if report is None or report.content is None:
             return Outcome.STALE
-        if report.redacted_at is not None and report.redacted_at >= data.redacted_at:
-            return Outcome.STALE
-        uow.put(REPORTS, replace(report, content=data.content, redacted_at=data.redacted_at))
-        return None
+        newer = data.message is not None and await self._redact(uow, data, data.message)
+        if report.redacted_at is None or report.redacted_at < data.redacted_at:
+            uow.put(REPORTS, replace(report, content=data.content, redacted_at=data.redacted_at))
+            newer = True
+        return None if newer else Outcome.STALE
+
+    @staticmethod
+    async def _redact(uow: UnitOfWork, data: ReportRedactedV1, told: RedactedMessage) -> bool:
+        """One message; one that is still on its way is stored as it is now. False: older."""
+        held = await uow.get(MESSAGES, told.message_id)
+        last = held.redacted_at if held is not None else None
+        if last is not None and last >= data.redacted_at:
+            return False
+        message = held or Message(
+            told.message_id,
+            data.report_id,
+            told.sent_at,
+            by_staff=told.by_staff,
+            question=told.question,
+            body=told.body,
+            kept_at=uow.now(),
+        )
+        uow.put(MESSAGES, replace(message, body=told.body, redacted_at=data.redacted_at))
+        return True
 
 
 def _repeated(fingerprint: str, report: Report) -> str:

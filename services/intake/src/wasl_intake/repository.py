@@ -162,6 +162,8 @@ class Message:
     body: str
     #: When it was stored here, by which open threads find what is new; None before that was kept.
     kept_at: datetime | None = None
+    #: When something was blacked out of it for good.
+    redacted_at: datetime | None = None
 
 
 def _encode_message(m: Message) -> Doc:
@@ -172,6 +174,7 @@ def _encode_message(m: Message) -> Doc:
         "question": m.question,
         "body": m.body,
         "kept_at": m.kept_at,
+        "redacted_at": m.redacted_at,
     }
 
 
@@ -187,6 +190,7 @@ MESSAGES: Collection[Message] = Collection(
         d["question"],
         d["body"],
         d.get("kept_at"),
+        d.get("redacted_at"),
     ),
     indexes=(Index((("report_id", 1), ("sent_at", 1))), Index((("kept_at", 1),))),
 )

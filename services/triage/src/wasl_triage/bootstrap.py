@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The one place where triage is put together."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
+from functools import partial
 
 import httpx
 from pydantic import SecretStr, ValidationError
@@ -43,6 +45,7 @@ from wasl_triage.handlers import TriageHandlers
 from wasl_triage.hostsource import MmdbSource, read_addresses
 from wasl_triage.http import create_app
 from wasl_triage.matching.matcher import Matcher
+from wasl_triage.matching.metrics import record_index
 from wasl_triage.metrics import METRICS
 from wasl_triage.protection import wiring as protecting
 from wasl_triage.quality.kept import QUALITY, Sample
@@ -62,6 +65,8 @@ COLLECTIONS = (
 )
 #: Seconds between two looks at rules.toml.
 _RULES_EVERY = 3.0
+#: Seconds between two looks at the index of known hashes; a look-up looks for itself, too.
+_HASHES_EVERY = 30.0
 
 
 def build(settings: TriageSettings) -> Service:
@@ -76,7 +81,8 @@ def build(settings: TriageSettings) -> Service:
     )
     try:
         book = RuleBook(settings.country_pack / RULES_FILE, pack, service)
-        deriver = _deriver(settings, pack, pepper)
+        matcher = Matcher.open(settings.matching_directory)
+        deriver = _deriver(settings, pack, pepper, matcher)
     except (RulesError, LexiconError) as error:
         raise SettingsError(f"WASL_COUNTRY_PACK is wrong: {error}") from None
     handlers = TriageHandlers(service, pack, requests, deriver, lambda: book.rules)
@@ -103,6 +109,7 @@ def build(settings: TriageSettings) -> Service:
     service.every("contacts", settings.triage_watch_seconds, cases.working.watch)
     service.every("gauges", max(settings.triage_watch_seconds, 5), handlers.gauge)
     service.every("rules", _RULES_EVERY, book.watch)
+    service.every("known-hashes", _HASHES_EVERY, partial(_follow, service, matcher))
     service.every("pages", settings.triage_watch_seconds, _pager(service, settings).turn)
     rooms = Rooms(
         desk=desk,
@@ -149,7 +156,9 @@ def _pack(settings: TriageSettings) -> CountryPack:
         raise SettingsError(f"WASL_COUNTRY_PACK is wrong: {error}") from None
 
 
-def _deriver(settings: TriageSettings, pack: CountryPack, pepper: bytes) -> Deriver:
+def _deriver(
+    settings: TriageSettings, pack: CountryPack, pepper: bytes, matcher: Matcher
+) -> Deriver:
     """What derives signals, with the model of languages read now and not at the first report."""
     signals.prepare()
     sources: list[HostSource] = []
@@ -167,10 +176,16 @@ def _deriver(settings: TriageSettings, pack: CountryPack, pepper: bytes) -> Deri
         pack,
         Suggester(pack),
         pepper,
-        matcher=Matcher.open(settings.matching_directory),
+        matcher=matcher,
         sources=sources,
         addresses=addresses,
     )
+
+
+async def _follow(service: Service, matcher: Matcher) -> bool:
+    await asyncio.to_thread(matcher.view)
+    record_index(service.metrics, healthy=matcher.healthy)
+    return False
 
 
 def _people(service: Service, staff: Staff) -> Callable[[str], Awaitable[Person | None]]:

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import Protocol, TypeVar
 
 from wasl_chassis.clock import Clock
+from wasl_chassis.failures import KeyDestroyed
 from wasl_chassis.metrics import Metrics
 from wasl_chassis.store import Store
 from wasl_chassis.work import UnitOfWork
@@ -25,6 +26,7 @@ from wasl_schemas.topics import TopicSpec
 
 from wasl_triage.domain import clocks
 from wasl_triage.domain.case import Case, DispatchRow, Measure, ReferralRow
+from wasl_triage.repository import Report
 
 T = TypeVar("T")
 
@@ -48,6 +50,44 @@ class Hub(Protocol):
     def unit(self) -> UnitOfWork: ...
     async def commit(self, uow: UnitOfWork) -> None: ...
     async def transact(self, work: Callable[[UnitOfWork], Awaitable[T]]) -> T: ...
+
+
+async def opened(uow: UnitOfWork, sealed: str | None, field: str) -> str | None:
+    """The text; None where there is none or its key was destroyed, which is somebody's wish."""
+    if sealed is None:
+        return None
+    try:
+        return await uow.keys.open(sealed, field)
+    except KeyDestroyed:
+        return None
+
+
+def count_in(pack: CountryPack, case: Case, report: Report) -> None:
+    """The case counts one more report. A category the country pack does not know is none."""
+    case.join(
+        report.id,
+        report.category if report.category in pack.categories else None,
+        report.facts,
+        consent_partner=report.consent_partner,
+        consent_authority=report.consent_authority,
+        via=report.via,
+        banks=report.banks,
+        flood=report.flood,
+    )
+
+
+def count_out(pack: CountryPack, case: Case, report: Report) -> None:
+    """The exact opposite of :func:`count_in`."""
+    case.leave(
+        report.id,
+        report.category if report.category in pack.categories else None,
+        report.facts,
+        consent_partner=report.consent_partner,
+        consent_authority=report.consent_authority,
+        via=report.via,
+        banks=report.banks,
+        flood=report.flood,
+    )
 
 
 def announce(

@@ -22,7 +22,7 @@ from wasl_schemas.events.common import Ground
 from wasl_schemas.events.dispatch_requested_v1 import DispatchItem
 from wasl_schemas.events.staff_message_sent_v1 import StaffMessageSentV1
 from wasl_schemas.ids import ReportId, uuid7
-from wasl_schemas.lifecycle import CASE, DISPATCH, CaseState, DispatchState
+from wasl_schemas.lifecycle import ACTED, CASE, DISPATCH, CaseState, DispatchState
 from wasl_schemas.taxonomy import FourEyes, Signal
 
 from wasl_triage import metrics as measure
@@ -524,8 +524,12 @@ class Desk:
             if row is None:
                 raise Refused("The case has no such request", "Take an id from the case's sheet.")
             if wanted.action == "withdraw":
-                DISPATCH.move(row.state, "withdraw")
-                row.withdrawn = wanted.code
+                if row.state in ACTED and case.state in CASE.settled:
+                    raise Refused(
+                        "The case ended with what the partner did",
+                        "Reopen the case, then take the request back.",
+                    )
+                row.take_back(wanted.code)
             else:
                 if wanted.action == "insist":
                     DISPATCH.move(row.state, "insist")

@@ -14,7 +14,8 @@ from datetime import datetime
 from typing import Any
 
 from pydantic import ValidationError
-from wasl_chassis.failures import Conflict, KeyDestroyed, Outcome, Permanent
+from wasl_chassis.failures import Conflict, Outcome, Permanent
+from wasl_chassis.store import Collection
 from wasl_chassis.vault import KEYS
 from wasl_chassis.work import UnitOfWork
 from wasl_schemas import topics
@@ -47,10 +48,23 @@ from wasl_triage import metrics as measure
 from wasl_triage.audit.trail import audit
 from wasl_triage.campaigns import SKETCHES, Copies
 from wasl_triage.care.paging import Why, page
+from wasl_triage.cases.appeals import APPEALS
 from wasl_triage.cases.grouped import keep_together
-from wasl_triage.casework import CONTENT, ITEM, Hub, Requests, announce
+from wasl_triage.cases.opinions import OPINIONS
+from wasl_triage.cases.turnout import Turnouts
+from wasl_triage.casework import (
+    CONTENT,
+    ITEM,
+    Hub,
+    Requests,
+    announce,
+    count_in,
+    count_out,
+    opened,
+)
 from wasl_triage.deriving import Derived, Deriver
 from wasl_triage.domain import clocks, hosting
+from wasl_triage.domain.appeal import AppealState
 from wasl_triage.domain.case import (
     CLOCK,
     MACHINE,
@@ -82,6 +96,11 @@ _FLAGS = {
     DispatchChange.CORRECTION_DUE: Attention.CORRECTION_DUE,
     DispatchChange.WITHDRAWAL_DUE: Attention.WITHDRAWAL_DUE,
 }
+#: What waits for somebody's answer, and by when.
+_AWAITED: Mapping[str, tuple[Collection[Any], Mapping[str, Any]]] = {
+    "appeal": (APPEALS, {"state": AppealState.OPEN.value}),
+    "opinion": (OPINIONS, {"open": True}),
+}
 _OPEN_STATES = tuple(s for s in CaseState if s not in CASE.settled and s is not CaseState.UNKNOWN)
 _PAGE = 200
 #: Under which a prefetch leaves the candidates of a batch's sketches.
@@ -106,6 +125,7 @@ class TriageHandlers:
         self._scales = Scales(pack)
         self._deriver = deriver
         self._rules = rules
+        self._turnouts = Turnouts(hub)
 
     # -- reports arrive --------------------------------------------------------------------
 
@@ -151,7 +171,8 @@ class TriageHandlers:
             reading: Derived | None = uow.memo.pop(event.id)
         else:
             reading = await self._read(data, uow)
-        uow.put(REPORTS, _report(data, reading))
+        report = _report(data, reading)
+        uow.put(REPORTS, report)
         if reading is None:
             measure.record_report(self._hub.metrics, "erased")
             return None
@@ -164,7 +185,8 @@ class TriageHandlers:
             again = case is not None and self._reopens(case, data, reading)
             if case is None:
                 case = await self._new(uow, case_id, item, data)
-            self._count_in(case, data, reading)
+            count_in(self._pack, case, report)
+            self._suggest(case, reading)
             if copies is not None:
                 case.campaign = copies.campaign
             if known is not None:
@@ -216,7 +238,8 @@ class TriageHandlers:
     ) -> Ruling:
         """Ask the rules about the report and its case, do what they say, keep why."""
         rules = self._rules()
-        facts = self._facts(case, item, data, reading, copies)
+        history = await self._turnouts.of(_sender(data))
+        facts = self._facts(case, item, data, reading, copies, history)
         outcome = rules.evaluate(facts)
         case.apply(outcome.because, outcome.severity, Severity(facts.severity))
         case.flags = tuple(dict.fromkeys((*case.flags, *outcome.flags)))
@@ -239,13 +262,14 @@ class TriageHandlers:
         )
         return outcome
 
-    def _facts(
+    def _facts(  # noqa: PLR0917  what a report is
         self,
         case: Case,
         item: Item,
         data: ReportSubmittedV1,
         reading: Derived,
         copies: Copies | None,
+        history: tuple[int, int],
     ) -> Facts:
         host = hosting.host_of(item.location) or ""
         present = case.signals(self._scales)
@@ -253,6 +277,8 @@ class TriageHandlers:
         weight = case.weight(self._scales)
         circumstances = Circumstances(
             channel=data.channel.value,
+            partner=_sender(data),
+            history=history,
             flood=data.flood,
             copy=copies is not None,
             located=case.located,
@@ -298,9 +324,8 @@ class TriageHandlers:
 
     async def _read(self, data: ReportSubmittedV1, uow: UnitOfWork) -> Derived | None:
         """The report opened and understood; None when its key is destroyed."""
-        try:
-            text = await uow.keys.open(data.content, CONTENT)
-        except KeyDestroyed:
+        text = await opened(uow, data.content, CONTENT)
+        if text is None:
             return None
         try:
             content = ReportContent.model_validate_json(text, extra="ignore")
@@ -365,18 +390,7 @@ class TriageHandlers:
         )
         measure.record_report(self._hub.metrics, "opened")
 
-    def _count_in(self, case: Case, data: ReportSubmittedV1, reading: Derived) -> None:
-        case.join(
-            data.report_id,
-            data.category if data.category in self._pack.categories else None,
-            reading.facts,
-            consent_partner=data.consent_partner,
-            consent_authority=data.consent_authority,
-            via=data.via,
-            flood=data.flood,
-        )
-        for bank in reading.banks:
-            case.banks[bank] = case.banks.get(bank, 0) + 1
+    def _suggest(self, case: Case, reading: Derived) -> None:
         guess = reading.suggestion
         if guess.category in self._pack.categories:
             case.suggested, case.suggested_why = guess.category, guess.because
@@ -536,19 +550,7 @@ class TriageHandlers:
 
     def _leave(self, uow: UnitOfWork, case: Case, report: Report) -> None:
         now = uow.now()
-        case.leave(
-            report.id,
-            report.category if report.category in self._pack.categories else None,
-            report.facts,
-            consent_partner=report.consent_partner,
-            consent_authority=report.consent_authority,
-            via=report.via,
-            flood=report.flood,
-        )
-        for bank in report.banks:
-            case.banks[bank] -= 1
-            if not case.banks[bank]:
-                del case.banks[bank]
+        count_out(self._pack, case, report)
         case.weigh(self._pack, self._scales, now)
         announce(uow, case, CaseChange.REPORT_LEFT, report_id=report.id)
         untouched = not case.dispatches and not case.referrals
@@ -628,6 +630,7 @@ class TriageHandlers:
             return Outcome.STALE
         row.state, row.version, row.changed_at = data.state, data.version, data.changed_at
         row.reminders = data.reminders
+        row.note_undoing()
         if (flag := _FLAGS.get(data.change)) is not None:
             case.raise_flag(flag)
         if data.state is DispatchState.DISPUTED and data.change is DispatchChange.STATE:
@@ -659,14 +662,15 @@ class TriageHandlers:
             return Outcome.STALE
         case.seen, case.seen_version, case.seen_at = data.state, data.version, data.changed_at
         now = uow.now()
-        if data.state is WatchState.REAPPEARED:
+        expected = case.asked_back
+        if data.state is WatchState.REAPPEARED and not expected:
             if case.state in (CaseState.RESOLVED, CaseState.UNRESOLVED):
                 case.reopen(self._pack, now)
                 case.weigh(self._pack, self._scales, now)
                 audit(uow, case, CLOCK, "reopen", "reappeared")
                 announce(uow, case, CaseChange.REOPENED, reason=REAPPEARED)
             case.raise_flag(Attention.REAPPEARED)
-        elif data.state is WatchState.CHECKING and data.claimed_gone:
+        elif data.state is WatchState.CHECKING and data.claimed_gone and not expected:
             case.raise_flag(Attention.ONLINE_AFTER_REMOVAL)
         case.place(self._pack, now)
         uow.put(CASES, case)
@@ -767,7 +771,9 @@ class TriageHandlers:
         log.warning("requests are repeated", extra={"case_id": case.id})
 
     async def gauge(self) -> None:
-        """The gauges that need the database: open cases by state, the oldest, the queue."""
+        """The gauges that need the database: open cases by state, the oldest, the queue, and what
+        waits for an answer.
+        """
         store, metrics = self._hub.store, self._hub.metrics
         for state in _OPEN_STATES:
             count = await store.count(CASES, {"state": state.value})
@@ -778,12 +784,23 @@ class TriageHandlers:
                 CASES, {"state": state.value}, sort=(("opened_at", 1),), limit=1
             )
             if first:
-                opened = first[0]["opened_at"].timestamp()
-                oldest = min(oldest, opened) if oldest else opened
+                since = first[0]["opened_at"].timestamp()
+                oldest = min(oldest, since) if oldest else since
         metrics.set("wasl_triage_oldest_open_case_timestamp_seconds", oldest)
         for rank in range(3):
             waiting = await store.count(CASES, {"queued": True, "rank": rank})
             metrics.set("wasl_triage_queue_cases", waiting, rank=str(rank))
+        now = self._hub.clock.now()
+        for what, (collection, awaited) in _AWAITED.items():
+            late = await store.count(collection, {**awaited, "due": {"$lt": now}})
+            in_time = await store.count(collection, {**awaited, "due": {"$gte": now}})
+            metrics.set("wasl_triage_answers_awaited", late, what=what, state="overdue")
+            metrics.set("wasl_triage_answers_awaited", in_time, what=what, state="in_time")
+
+
+def _sender(data: ReportSubmittedV1) -> str | None:
+    """The partner a report came from: the last hub, if it came through one."""
+    return data.via[-1] if data.via else None
 
 
 def _report(data: ReportSubmittedV1, reading: Derived | None) -> Report:

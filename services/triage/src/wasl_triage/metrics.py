@@ -5,6 +5,7 @@ from wasl_chassis.metrics import Metric, Metrics
 from wasl_schemas.events.common import Severity
 
 from wasl_triage.domain.case import Action
+from wasl_triage.matching.metrics import INDEX_REFUSED
 from wasl_triage.rules.memory import METRICS as RULES
 
 _JOINS = ("opened", "joined", "reappeared", "withdrawn_before", "erased", "repeated")
@@ -40,6 +41,12 @@ METRICS = (
     ),
     Metric("gauge", "wasl_triage_queue_cases", "Cases that wait for a person.", ("rank",)),
     Metric(
+        "gauge",
+        "wasl_triage_answers_awaited",
+        "Appeals, and opinions asked of another body, that nobody has answered.",
+        ("what", "state"),
+    ),
+    Metric(
         "counter",
         "wasl_triage_clocks_missed_total",
         "Promised times that passed before a person had looked or confirmed.",
@@ -68,20 +75,35 @@ METRICS = (
     Metric(
         "counter",
         "wasl_triage_retention_erased_total",
-        "What retention erased: contacts, texts and records of reports, and cases.",
+        "What retention erased: contacts, texts and records of reports, cases, helpline cases.",
         ("data",),
-        initial=tuple({"data": d} for d in ("contact", "text", "record", "case", "audit")),
+        initial=tuple(
+            {"data": d} for d in ("contact", "text", "record", "case", "helpline", "audit")
+        ),
     ),
     Metric(
         "gauge",
         "wasl_triage_retention_due",
-        "Cases retention will look at now: more than a few for long means that it is off or stuck.",
+        "Cases, the helpline's too, that retention will look at now: more than a few for long means"
+        " that it is off or stuck.",
+    ),
+    Metric(
+        "gauge",
+        "wasl_triage_retention_mode",
+        "1 for what WASL_TRIAGE_RETENTION says, 0 for the others.",
+        ("mode",),
+    ),
+    Metric(
+        "gauge",
+        "wasl_triage_retention_last_success_timestamp_seconds",
+        "When retention last erased what was due, be it nothing, Unix time; only where it is on.",
     ),
     Metric("gauge", "wasl_triage_holds", "Legal holds that stand.", ("state",)),
     Metric(
         "gauge",
         "wasl_triage_subject_requests",
-        "Requests of data subjects that are not answered.",
+        "Requests of data subjects: open ones in time and overdue, and those of the last year whose"
+        " answer was late.",
         ("state",),
     ),
     Metric(
@@ -114,6 +136,7 @@ METRICS = (
         ("reason",),
         initial=tuple({"reason": r} for r in ("no_token", "unknown_token", "role", "law")),
     ),
+    INDEX_REFUSED,
     *RULES,
 )
 

@@ -107,6 +107,7 @@ def _dispatch(r: DispatchRow) -> Doc:
         "revision": r.revision,
         "known": r.known,
         "withdrawn": r.withdrawn,
+        "undoes": r.undoes.value if r.undoes else None,
         "notes": list(r.notes),
         "reminders": r.reminders,
         "via": list(r.via),
@@ -126,6 +127,7 @@ def _to_dispatch(doc: Doc) -> DispatchRow:
             "via": tuple(doc.get("via", ())),
             "measure": Measure(doc["measure"]) if doc.get("measure") else None,
             "notes": tuple(doc.get("notes", ())),
+            "undoes": DispatchState(doc["undoes"]) if doc.get("undoes") else None,
             "state": DispatchState(doc["state"]),
         }
     )
@@ -496,7 +498,12 @@ REPORTS: Collection[Report] = Collection(
     lambda r: r.id,
     _encode_report,
     _decode_report,
-    indexes=(Index((("cases", 1), ("received_at", -1))), Index((("received_at", 1),))),
+    indexes=(
+        Index((("cases", 1), ("received_at", -1))),
+        Index((("received_at", 1),)),
+        # Those that came from another hub.
+        Index((("via", 1), ("received_at", -1)), partial={"via": {"$gt": ""}}),
+    ),
 )
 
 

@@ -8,14 +8,20 @@ from urllib.parse import urlencode
 
 import httpx
 import pytest
-from fastapi import FastAPI
+from desk import Door, rooms
+from fastapi import FastAPI, Request
 from oidc_provider import OidcProvider
+from triage_world import World
 from wasl_chassis.web import add_problem_handlers
 from wasl_schemas.country_pack import CountryPack
 from wasl_triage.access.accounts import State
+from wasl_triage.access.door import STEPPED_UP
 from wasl_triage.access.oidc import Oidc, Provider
+from wasl_triage.console.labels import proved
+from wasl_triage.console.pages import Console
 from wasl_triage.console.signing_in import SigningInPages
-from wasl_triage.console.site import Site
+from wasl_triage.console.site import Page, Site
+from wasl_triage.domain.people import Permission
 
 PASSWORD = "tournesol vif, canard lent"
 DESK = "https://desk.example.org"
@@ -218,13 +224,12 @@ async def test_the_account_page_asks_for_a_fresh_proof(desk: Desk) -> None:
     desk.people.later(minutes=11)
     answer = await browser.open("/fr/account")
     assert 'action="/fr/account/password"' not in answer.text
-    assert (
-        browser.where(await browser.send("/fr/account/recovery", {})) == "/fr/confirm?next=account"
-    )
+    again = browser.where(await browser.send("/fr/account/recovery", {}))
+    assert again.startswith("/fr/confirm?next=confirm/form/")
     await browser.open("/fr/confirm?next=account")
-    answer = await browser.send("/fr/confirm", {"password": "wrong password!", "next": "account"})
+    answer = await browser.send("/fr/confirm?next=account", {"password": "wrong password!"})
     assert answer.status_code == 403
-    answer = await browser.send("/fr/confirm", {"code": desk.people.code(), "next": "account"})
+    answer = await browser.send("/fr/confirm?next=account", {"code": desk.people.code()})
     assert browser.where(answer) == "/fr/account"
     await browser.open("/fr/account")
     answer = await browser.send("/fr/account/password", {"password": "short"})
@@ -245,6 +250,184 @@ async def test_the_language_follows_the_account(desk: Desk) -> None:
     answer = await browser.open("/ar/account")
     assert 'dir="rtl"' in answer.text
     assert browser.where(await browser.open("/")) == "/ar/"
+
+
+# -- a form that needs a fresh proof ---------------------------------------------------------------
+
+#: What a form must bring back unchanged: lines, quotes, markup, both directions.
+TYPED = 'Première ligne\r\n\r\n"troisième" & <b>même</b>\r\nالسطر الأخير'
+
+
+class Heard:
+    """A form of a desk that takes a fresh proof; what reached it."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.fields: list[dict[str, list[str]]] = []
+        desk.site.add("letters", get=self._shown, needs=Permission.PEOPLE)
+        desk.site.add("letters/{name}", post=self._taken, needs=Permission.PEOPLE)
+
+    async def _shown(self, page: Page) -> Any:
+        return page.show("signing_in/conduct.html", accepted=True)
+
+    async def _taken(self, page: Page) -> Any:
+        self.fields.append(await page.form(("reason", "empty"), ("roles",)))
+        return page.go("letters")
+
+
+def filled(page: str) -> dict[str, list[str]]:
+    """The fields of the form that goes on, as a browser would send them."""
+    form = re.search(r'<form method="post" action="/fr/letters/.*?</form>', page, re.DOTALL)
+    assert form is not None, page
+    out: dict[str, list[str]] = {}
+    for name, value in re.findall(r'name="([^"]*)" value="([^"]*)"', form[0]):
+        out.setdefault(name, []).append(html.unescape(value))
+    return out
+
+
+SENT = {"reason": TYPED, "empty": "", "roles": ["a", "b"]}
+
+
+async def late(desk: Desk, *, prove: bool = True) -> tuple[Browser, str]:
+    """Somebody whose form came too late, and the address where it waits."""
+    browser = await desk.enter("badr", "administrator")
+    await browser.open("/fr/letters")
+    desk.people.later(minutes=11)
+    again = browser.where(await browser.send("/fr/letters/x.y", SENT))
+    assert again.startswith("/fr/confirm?next=confirm/form/")
+    if prove:
+        await browser.open(again)
+        answer = await browser.send(again, {"password": PASSWORD})
+        assert browser.where(answer) == "/fr/" + again.partition("next=")[2]
+    return browser, "/fr/" + again.partition("next=")[2]
+
+
+async def test_what_was_typed_comes_back_after_the_proof_and_goes_on(desk: Desk) -> None:
+    heard = Heard(desk)
+    browser, waits = await late(desk)
+    page = (await browser.open(waits)).text
+    assert html.escape("Première ligne") in page
+    assert heard.fields == []  # keeping it did nothing
+    fields = filled(page)
+    token = fields.pop("csrf")
+    assert fields == {"reason": [TYPED], "empty": [""], "roles": ["a", "b"]}
+    assert browser.where(await browser.send("/fr/letters/x.y", {**fields})) == "/fr/letters"
+    assert heard.fields == [{"csrf": token, **fields}]
+
+
+async def test_a_wrong_proof_or_a_lost_session_loses_nothing(desk: Desk) -> None:
+    Heard(desk)
+    browser, waits = await late(desk, prove=False)
+    again = "/fr/confirm?next=" + waits.removeprefix("/fr/")
+    assert "Votre saisie est conservée" in (await browser.open(again)).text
+    assert (await browser.send(again, {"password": "wrong password!"})).status_code == 403
+    assert waits.removeprefix("/fr/") in browser.page
+    desk.people.later(minutes=21)  # silence: the session is over
+    for answer in (await browser.open(again), await browser.send(again, {"password": PASSWORD})):
+        inside = browser.where(answer)
+        assert inside == "/fr/sign-in?next=" + waits.removeprefix("/fr/")
+    await browser.open(inside)
+    fields = {"name": "badr", "password": PASSWORD, "code": desk.people.code("badr")}
+    answer = await browser.send("/fr/sign-in", {**fields, "next": inside.partition("next=")[2]})
+    assert browser.where(answer) == waits
+    assert filled((await browser.open(waits)).text)["reason"] == [TYPED]
+
+
+async def test_what_is_kept_is_readable_nowhere(desk: Desk) -> None:
+    Heard(desk)
+    browser, waits = await late(desk, prove=False)
+    stored = desk.people.stored() + "".join(f"{k}={v}" for k, v in browser.http.cookies.items())
+    assert "kept_forms" in desk.people.hub.store.docs
+    for word in ("ligne", "troisi", "الأخير", "letters", "x.y"):
+        assert word not in stored
+        assert word not in waits
+    line = next(c for c in browser.http.cookies.jar if c.name.endswith("kept"))
+    assert line.name.startswith("__Host-")
+    assert line.secure
+    assert line.has_nonstandard_attr("HttpOnly")
+
+
+async def test_what_is_kept_opens_for_its_sender_in_their_browser_for_half_an_hour(
+    desk: Desk,
+) -> None:
+    Heard(desk)
+    browser, waits = await late(desk)
+    name, word = next((k, v) for k, v in browser.http.cookies.items() if k.endswith("kept"))
+    again = await desk.enter("badr")  # the same person in another browser
+    assert (await again.open(waits)).status_code == 410
+    amal = await desk.enter("amal", "administrator")
+    amal.http.cookies.set(name, word)  # another person with the same key
+    assert (await amal.open(waits)).status_code == 410
+    again.http.cookies.set(name, word)
+    assert (await again.open(waits)).status_code == 200
+    kept = desk.people.hub.store.docs["kept_forms"]
+    (form_id,) = kept
+    kept["f" * 32] = {**kept[form_id], "_id": "f" * 32}  # moved to another number
+    assert (await again.open("/fr/confirm/form/" + "f" * 32)).status_code == 410
+    desk.people.later(minutes=15)
+    assert (await again.open(waits)).status_code == 200
+    desk.people.later(minutes=15)
+    assert (await again.open(waits)).status_code == 410
+
+
+async def test_signing_out_forgets_the_key_of_what_was_kept(desk: Desk) -> None:
+    Heard(desk)
+    browser, _ = await late(desk)
+    await browser.open("/fr/account")
+    await browser.send("/fr/sign-out", {})
+    assert not browser.http.cookies
+
+
+@pytest.mark.parametrize("why", ["token", "elsewhere", "no form"])
+async def test_nothing_is_kept_of_a_form_that_is_not_ours(desk: Desk, why: str) -> None:
+    Heard(desk)
+    browser = await desk.enter("badr", "administrator")
+    await browser.open("/fr/letters")
+    desk.people.later(minutes=11)
+    headers = {
+        "token": {},
+        "elsewhere": {"sec-fetch-site": "cross-site"},
+        "no form": {"content-type": "text/plain"},
+    }[why]
+    fields = {"reason": TYPED, **({"csrf": "0" * 64} if why == "token" else {})}
+    answer = await browser.send("/fr/letters/x", fields, **headers)
+    assert answer.status_code == (415 if why == "no form" else 403)
+    assert "kept_forms" not in desk.people.hub.store.docs
+
+
+async def test_what_was_kept_meets_every_check_again(desk: Desk) -> None:
+    heard = Heard(desk)
+    browser, waits = await late(desk)
+    page = (await browser.open(waits)).text
+    fields = filled(page)
+    browser.page = ""
+    answer = await browser.send("/fr/letters/x.y", {**fields, "csrf": "0" * 64})
+    assert answer.status_code == 403
+    desk.people.later(minutes=11)  # the proof is old again: it is kept anew
+    await browser.open("/fr/account")
+    again = browser.where(await browser.send("/fr/letters/x.y", {**fields, "csrf": csrf(browser)}))
+    assert again.startswith("/fr/confirm?next=confirm/form/")
+    assert again.rpartition("/")[2] != waits.rpartition("/")[2]
+    assert heard.fields == []
+
+
+def csrf(browser: Browser) -> str:
+    return re.findall(r'name="csrf" value="([^"]*)"', browser.page)[0]
+
+
+async def test_every_form_that_takes_a_proof_is_called_by_its_name(desk: Desk) -> None:
+    world = World(desk.site.pack)
+    app = FastAPI()
+    console = Console(world.pack, world.clock, Door(), rooms(world))
+    console.register(app)
+    page = Page(console.site, Request({"type": "http", "path": "/fr/", "headers": []}), "fr", None)
+    routes = [
+        r.path.removeprefix("/fr/")
+        for r in (*console.site.table, *desk.site.table)
+        if r.method == "POST" and r.needs in STEPPED_UP and r.path.startswith("/fr/")
+    ]
+    assert len(routes) == 6
+    unknown = proved(page, "")
+    assert [r for r in routes if proved(page, r) == unknown] == []
 
 
 # -- people ----------------------------------------------------------------------------------------

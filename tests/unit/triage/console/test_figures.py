@@ -2,6 +2,7 @@
 """Figures name nobody and no case, small counts cannot be worked out, and observers see no more."""
 
 import re
+from collections import Counter
 from itertools import product
 
 import pytest
@@ -15,9 +16,9 @@ from wasl_schemas.lifecycle import DispatchState
 from wasl_triage.desk import Forbidden
 from wasl_triage.domain.case import Action, Measure
 from wasl_triage.domain.decisions import CloseReason, Proposal
-from wasl_triage.domain.disclosure import SMALL, Cell, Table, cell, table
+from wasl_triage.domain.disclosure import SMALL, Cell, Table, agreement, cell, table
 from wasl_triage.domain.people import Person, Role
-from wasl_triage.quality.figures import KEPT, MONTHS, Figures
+from wasl_triage.quality.figures import MONTHS, SETTLES, Figures
 
 OLA = Person(name="ministry-1", roles=frozenset({Role.OBSERVER}))
 CLOSE = Proposal(action=Action.CLOSE, reason="x", close_reason=CloseReason.NO_GROUND)
@@ -71,12 +72,58 @@ def test_what_needs_no_hiding_is_shown() -> None:
     assert [cell(n) for n in (0, 1, 5)] == [Cell(0), Cell(None, small=True), Cell(5)]
 
 
+_labels = st.sampled_from("abcd")
+
+
+@given(st.dictionaries(st.tuples(_labels, _labels), st.integers(0, 9), max_size=9))
+def test_no_count_that_follows_from_an_agreement_is_small(
+    cells: dict[tuple[str, str], int],
+) -> None:
+    """From shares and kappas counts can be worked out; taken exactly, none is from 1 to 4."""
+    pairs = [pair for pair, count in cells.items() for _ in range(count)]
+    told = agreement(pairs)
+    agree = Counter(a for a, b in pairs if a == b)
+    differ = [(a, b) for a, b in pairs if a != b]
+    first, second = Counter(a for a, _ in differ), Counter(b for _, b in differ)
+    follows = [len(pairs), agree.total(), len(differ)]
+    assert (told.overall is None) == (not pairs or any(0 < n < SMALL for n in follows))
+    shown, all_labels = set(told.categories), {x for pair in pairs for x in pair}
+    assert shown <= (all_labels if told.overall else set())
+    for label in shown:
+        counts = [agree[label], first[label], second[label]]
+        follows += [*counts, len(pairs) - sum(counts)]
+    for counts_by in (agree, first, second) if shown else ():
+        follows.append(sum(counts_by[x] for x in all_labels - shown))
+    if told.overall is not None:
+        assert not [n for n in follows if 0 < n < SMALL], told
+
+
+def test_an_agreement_is_told_by_category_where_nothing_small_follows() -> None:
+    pairs = [("a", "a")] * 20 + [("b", "b")] * 10 + [("a", "b")] * 6 + [("b", "a")] * 5
+    told = agreement(pairs)
+    assert told.overall is not None
+    assert (told.overall.n, told.overall.observed) == (41, 0.73)
+    assert {c: k.n for c, k in told.categories.items()} == {"a": 31, "b": 21}
+    # One pair of c: b is kept back, too, or it would follow.
+    assert list(agreement([*pairs, ("c", "c")]).categories) == ["a"]
+    apart = [("a", "a")] * 10 + [("a", "c")] * 5 + [("b", "a")] * 5
+    assert agreement(apart).categories
+    assert agreement([*apart, ("b", "c")]).categories == {}, "one pair without a"
+    assert agreement([("a", "a")] * 40 + [("a", "b")]).overall is None
+    assert agreement([]).overall is None
+
+
 # -- the use case ----------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def figures(world: World) -> Figures:
     return Figures(world.hub, world.pack)
+
+
+def _over(world: World) -> None:
+    """The present month ends, and is the newest one told."""
+    world.later(days=31 + SETTLES.days)
 
 
 async def _reported(world: World, count: int, category: str = "scam_fraud") -> list[str]:
@@ -92,23 +139,35 @@ async def _decided(world: World, case_id: str) -> None:
     await world.desk.decide(ANA, case_id, CLOSE)
 
 
-async def test_a_month_is_counted_and_not_the_one_before(world: World, figures: Figures) -> None:
+async def test_a_month_is_counted_when_it_is_over_and_not_the_one_before(
+    world: World, figures: Figures
+) -> None:
     await _reported(world, 6)
     world.later(days=28)
     ids = await _reported(world, 9, "phishing_malware")
-    now, before = figures.months()[0], figures.months()[1]
+    month = f"{world.case(ids[0]).opened_at:%Y-%m}"
+    assert month not in figures.months(), "it is not over"
+    assert (await figures.read(OLA, month)).month == figures.months()[0] != month
+    _over(world)
+    now, before = figures.months()[:2]
+    assert (now, len(figures.months())) == (month, MONTHS)
     told = await figures.read(OLA, now)
     assert told.categories == table({"phishing_malware": 9})
     assert told.states == table({"open": 9})
     assert (await figures.read(OLA, before)).categories == table({"scam_fraud": 6})
-    assert len(figures.months()) == MONTHS
     assert (await figures.read(OLA, "1999-01")).month == now
-    for case_id in ids[:5]:
-        await world.desk.claim(ANA, case_id)
-    assert (await figures.read(OLA, now)).first_looks == told.first_looks, "kept for a while"
-    world.clock.advance(KEPT)
-    (looks,) = (await figures.read(OLA, now)).first_looks.values()
-    assert looks == table({"in_time": 5, "waiting": 4})
+
+
+async def test_what_was_told_of_a_month_stays(world: World, figures: Figures) -> None:
+    """Or two answers, one subtracted from the other, would tell what one day brought."""
+    ids = await _reported(world, 9)
+    _over(world)
+    told = await figures.read(OLA, figures.months()[0])
+    await _decided(world, ids[0])
+    world.later(days=1)
+    again = Figures(world.hub, world.pack)
+    assert await again.read(OLA, told.month) == told
+    assert await again.of(told.month) == told
 
 
 async def test_times_are_held_against_the_clocks(world: World, figures: Figures) -> None:
@@ -117,6 +176,7 @@ async def test_times_are_held_against_the_clocks(world: World, figures: Figures)
         await _decided(world, case_id)
     world.later(days=12)
     await world.handlers.watch()
+    _over(world)
     told = await figures.read(OLA, f"{world.case(ids[0]).opened_at:%Y-%m}")
     ((severity, looks),) = told.first_looks.items()
     assert looks.rows == {"in_time": Cell(6), "late": Cell(6)}
@@ -145,6 +205,7 @@ async def test_requests_are_counted_by_partner(world: World, figures: Figures) -
     for case_id in ids:
         await world.deliver(world.answer(case_id, "meta", 1, DispatchState.SENT))
         await world.deliver(world.answer(case_id, "meta", 2, DispatchState.REMOVED))
+    _over(world)
     told = await figures.read(OLA, figures.months()[0])
     assert told.partners == {"meta": table({"acted": 6})}
 
@@ -155,6 +216,7 @@ async def test_requests_are_counted_by_partner(world: World, figures: Figures) -
 async def test_an_observer_sees_figures_and_nothing_else(world: World) -> None:
     await _reported(world, 6)
     await world.arrives("https://rare.example/y", category="csam", text="SECRET-TEXT")
+    _over(world)
     door = Door()
     app = application(world, door)
     page = Browser(app, door, OLA)
@@ -194,6 +256,7 @@ async def test_figures_take_the_permission_and_are_audited(world: World) -> None
 async def test_the_rare_case_is_hidden_on_the_page(world: World, pack: CountryPack) -> None:
     await _reported(world, 8)
     await _reported(world, 2, "csam")
+    _over(world)
     door = Door()
     page = Browser(application(world, door), door, OLA, "fr")
     shown = await page.get("figures")

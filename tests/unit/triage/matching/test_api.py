@@ -191,6 +191,28 @@ async def test_a_process_that_finds_only_a_damaged_build_is_not_ready(banks: Any
     assert report["index"]["detail"] == "the newest build is refused; see the log"
 
 
+async def test_what_is_refused_at_load_is_in_a_gauge(process: LookupProcess, banks: Any) -> None:
+    def gauges() -> list[str]:
+        process._follow()
+        text = process.metrics.exposition().decode()
+        names = ("wasl_matching_index_refused", "wasl_matching_bank_kept")
+        return [line for line in text.splitlines() if line.startswith(names)]
+
+    assert gauges() == ["wasl_matching_index_refused 0.0"]
+    banks.put("a", PDQ)
+    banks.publish()
+    fine = ["wasl_matching_index_refused 0.0", 'wasl_matching_bank_kept{bank="a"} 0.0']
+    assert sorted(gauges()) == sorted(fine)
+    banks.put("a", "no hash")
+    assert banks.publish().kept
+    assert 'wasl_matching_bank_kept{bank="a"} 1.0' in gauges()
+    banks.put("a", MD5)
+    banks.publish()
+    assert sorted(gauges()) == sorted(fine), "it is read again"
+    (banks.directory / "index" / "CURRENT").write_text("{")
+    assert "wasl_matching_index_refused 1.0" in gauges()
+
+
 class Command:
     """`wasl-triage-matching`, in this process."""
 

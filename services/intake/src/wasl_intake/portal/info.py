@@ -207,6 +207,7 @@ def _kept(page: Page, kept: Retention) -> tuple[str, str]:
         "report-text": page.say("What you wrote and the links"),
         "contact": page.say("Your e-mail address, if you gave one"),
         "case-metadata": page.say("The file without your words: kind of harm, steps, times"),
+        "helpline-case": page.say("What somebody told the helpline"),
         "audit-log": page.say("Who of us did what"),
         "network-log": page.say("Technical records of connections, never joined to a report"),
     }

@@ -1,10 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What every page has: a language, the person's sealed state, a template, and errors in words."""
 
-import hashlib
 import secrets
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from importlib import resources
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,6 +13,7 @@ from wasl_chassis.clock import Clock
 from wasl_chassis.failures import Overloaded, Retryable
 from wasl_chassis.forms import FACTOR, MEDIA_TYPE, Fields, first, read_fields
 from wasl_chassis.headers import Addresses
+from wasl_chassis.static import StaticFiles
 from wasl_chassis.web import Problem, read_body, sent_from_elsewhere
 
 from wasl_intake.portal.state import Sealer, State, TooLarge
@@ -86,21 +85,16 @@ class Site:
             lstrip_blocks=True,
         )
         self._templates.filters["label_in"] = lambda label, lang: words.label(lang, label)
-        self._files: dict[str, tuple[bytes, str]] = {}
-        #: File name → address that carries the content's hash, so that it can be kept for ever.
-        self.static: dict[str, str] = {}
-        for name, media_type in STATIC.items():
-            content = (resources.files("wasl_intake") / "static" / name).read_bytes()
-            tag = hashlib.sha256(content).hexdigest()[:12]
-            self.static[name] = f"/static/{tag}.{name.rpartition('.')[2]}"
-            self._files[self.static[name]] = (content, media_type)
+        self._files = StaticFiles("wasl_intake", STATIC)
+        #: File name → address.
+        self.static = self._files.addresses
 
     # -- routes ----------------------------------------------------------------------------------
 
     def register(self, app: FastAPI) -> None:
         self._route(app, "/", self._root, "GET", "HEAD")
-        for path in self._files:
-            self._route(app, path, self._file, "GET", "HEAD")
+        for path in self.static.values():
+            self._route(app, path, self._files.serve, "GET", "HEAD")
         for lang in self.words.languages:
             self._route(app, f"/{lang}/leave", self._leaver(lang), "GET", "HEAD", "POST")
 
@@ -221,11 +215,6 @@ class Site:
 
     async def _root(self, request: Request) -> Response:
         return RedirectResponse(f"/{self.language_of(request)}/", 303)
-
-    async def _file(self, request: Request) -> Response:
-        content, media_type = self._files[request.url.path]
-        headers = {"cache-control": "public, max-age=31536000, immutable"}
-        return Response(content, headers=headers, media_type=media_type)
 
     def exit(self, lang: str) -> str:
         """A neutral page somebody might just as well be reading."""

@@ -20,7 +20,7 @@ from wasl_chassis.vault import key_of
 from wasl_chassis.work import UnitOfWork
 
 from wasl_triage import metrics as measure
-from wasl_triage.access import accounts, limits, sessions, totp
+from wasl_triage.access import accounts, kept, limits, sessions, totp
 from wasl_triage.access.accounts import (
     ACCOUNTS,
     RESERVED,
@@ -30,6 +30,7 @@ from wasl_triage.access.accounts import (
     State,
     Subject,
 )
+from wasl_triage.access.kept import KEPT_FORMS, Form
 from wasl_triage.access.oidc import Asked, Identity, Oidc, ProviderFailure, named, read_provider
 from wasl_triage.access.passwords import Passwords, Weakness, weakness
 from wasl_triage.access.sessions import FLOWS, SESSIONS, Cookie, Flow, Lifetimes, Session, Stage
@@ -119,6 +120,14 @@ class Entered:
 
 
 @dataclass(frozen=True, slots=True)
+class Keeping:
+    """A form was kept: the id it has in an address, and the word of the browser's cookie."""
+
+    form_id: str
+    word: str
+
+
+@dataclass(frozen=True, slots=True)
 class Departure:
     """Off to another organisation's service: the address, and the word of the flow's cookie."""
 
@@ -156,6 +165,7 @@ class Access:
         self._cookie = Cookie("wasl-desk", secure=secure)
         # Lax: it must come along when the browser is sent back from elsewhere.
         self._flow = Cookie("wasl-desk-flow", secure=secure, same_site="lax")
+        self._kept = Cookie("wasl-desk-kept", secure=secure)
 
     async def close(self) -> None:
         """Let go of the connections to the provider."""
@@ -235,6 +245,25 @@ class Access:
         at = signed.stepped_up_at
         return at is not None and self._hub.clock.now() - at < STEP_UP
 
+    async def keep(self, request: Request, signed: SignedIn, form: Form) -> Keeping:
+        """Keep a form that was sent, until its sender has proved again who they are."""
+        word = self._kept.read(request) or kept.new_word()
+        one = kept.keep(word, signed.person.name, form, self._hub.clock.now())
+        uow = self._hub.unit()
+        uow.put(KEPT_FORMS, one)
+        await self._hub.commit(uow)
+        return Keeping(one.id, word)
+
+    async def kept(self, request: Request, signed: SignedIn, form_id: str) -> Form | None:
+        """The form this person kept in this browser; None where there is none (any more)."""
+        word = self._kept.read(request)
+        if word is None:
+            return None
+        one = await self._hub.unit().get(KEPT_FORMS, form_id)
+        if one is None:
+            return None
+        return kept.opened(word, signed.person.name, one, self._hub.clock.now())
+
     # -- cookies ---------------------------------------------------------------------------------
 
     def enter(self, response: Response, entered: Entered) -> Response:
@@ -243,6 +272,11 @@ class Access:
 
     def leave(self, response: Response) -> Response:
         self._cookie.clear(response)
+        self._kept.clear(response)
+        return response
+
+    def remember(self, response: Response, keeping: Keeping) -> Response:
+        self._kept.write(response, keeping.word)
         return response
 
     def depart(self, response: Response, departure: Departure) -> Response:

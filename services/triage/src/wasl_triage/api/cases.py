@@ -118,6 +118,8 @@ class AppealView(Model):
     side: str
     at: datetime
     due: datetime
+    #: It was, or still is, answered later than due.
+    breached: bool
     state: str
     registered_by: str
     decided_by: str | None
@@ -137,6 +139,8 @@ class OpinionView(Model):
     asked_by: str
     at: datetime
     due: datetime
+    #: It was, or still is, answered later than due.
+    breached: bool
     waits: bool
     answered_by: str | None
     #: The day an outside body said it.
@@ -355,20 +359,24 @@ def add_case_routes(app: FastAPI, rooms: CaseRooms, pack: CountryPack, door: Doo
     @app.get("/api/v1/appeals")
     async def open_appeals(person: Who) -> AppealList:
         """Appeals that wait, the most urgent first."""
-        return AppealList(appeals=[_appeal(a) for a in await rooms.appeals.open(person)])
+        return AppealList(
+            appeals=[_appeal(a, clock.now()) for a in await rooms.appeals.open(person)]
+        )
 
     @app.get("/api/v1/cases/{case_id}/appeals")
     async def appeals(person: Who, case_id: CaseId) -> AppealList:
         """The case's appeals; what was written is in its timeline."""
         await rooms.visible(person, case_id)
-        return AppealList(appeals=[_appeal(a) for a in await rooms.appeals.of(case_id)])
+        return AppealList(
+            appeals=[_appeal(a, clock.now()) for a in await rooms.appeals.of(case_id)]
+        )
 
     @app.post("/api/v1/cases/{case_id}/appeals", openapi_extra=takes(Filing))
     async def register(
         person: Who, case_id: CaseId, body: Annotated[Filing, Depends(reader(Filing))]
     ) -> AppealView:
         """Register that a decision is to be looked at again."""
-        return _appeal(await rooms.appeals.register(person, case_id, body))
+        return _appeal(await rooms.appeals.register(person, case_id, body), clock.now())
 
     @app.post(
         "/api/v1/cases/{case_id}/appeals/{appeal_id}/answer", openapi_extra=takes(AppealAnswer)
@@ -380,21 +388,23 @@ def add_case_routes(app: FastAPI, rooms: CaseRooms, pack: CountryPack, door: Doo
         body: Annotated[AppealAnswer, Depends(reader(AppealAnswer))],
     ) -> AppealView:
         """Let the decision stand, or take back what was sent."""
-        return _appeal(await rooms.appeals.answer(person, case_id, appeal_id, body))
+        return _appeal(await rooms.appeals.answer(person, case_id, appeal_id, body), clock.now())
 
     # -- opinions --------------------------------------------------------------------------------
 
     @app.get("/api/v1/opinions")
     async def asked(person: Who) -> OpinionList:
         """Questions put to your queues."""
-        return OpinionList(opinions=[_opinion(o) for o in await rooms.opinions.waiting(person)])
+        return OpinionList(
+            opinions=[_opinion(o, clock.now()) for o in await rooms.opinions.waiting(person)]
+        )
 
     @app.get("/api/v1/opinions/{opinion_id}")
     async def read_opinion(person: Who, opinion_id: str) -> AskedSheet:
         """The question and the case it is about. Audited."""
         opinion, question, opened = await rooms.opinions.read(person, opinion_id)
         sheet = views.sheet(pack, opened, clock.now())
-        return AskedSheet(opinion=_opinion(opinion), question=question, sheet=sheet)
+        return AskedSheet(opinion=_opinion(opinion, clock.now()), question=question, sheet=sheet)
 
     @app.post("/api/v1/opinions/{opinion_id}/answer", openapi_extra=takes(OpinionAnswer))
     async def give_opinion(
@@ -403,20 +413,22 @@ def add_case_routes(app: FastAPI, rooms: CaseRooms, pack: CountryPack, door: Doo
         body: Annotated[OpinionAnswer, Depends(reader(OpinionAnswer))],
     ) -> OpinionView:
         """Answer for one of your queues."""
-        return _opinion(await rooms.opinions.give(person, opinion_id, body))
+        return _opinion(await rooms.opinions.give(person, opinion_id, body), clock.now())
 
     @app.get("/api/v1/cases/{case_id}/opinions")
     async def opinions(person: Who, case_id: CaseId) -> OpinionList:
         """What was asked about the case, and what is awaited; the words are in its timeline."""
         await rooms.visible(person, case_id)
-        return OpinionList(opinions=[_opinion(o) for o in await rooms.opinions.of(case_id)])
+        return OpinionList(
+            opinions=[_opinion(o, clock.now()) for o in await rooms.opinions.of(case_id)]
+        )
 
     @app.post("/api/v1/cases/{case_id}/opinions", openapi_extra=takes(Inquiry))
     async def ask_opinion(
         person: Who, case_id: CaseId, body: Annotated[Inquiry, Depends(reader(Inquiry))]
     ) -> OpinionView:
         """Ask another body what it thinks."""
-        return _opinion(await rooms.opinions.ask(person, case_id, body))
+        return _opinion(await rooms.opinions.ask(person, case_id, body), clock.now())
 
     @app.post(
         "/api/v1/cases/{case_id}/opinions/{opinion_id}/answer",
@@ -429,7 +441,7 @@ def add_case_routes(app: FastAPI, rooms: CaseRooms, pack: CountryPack, door: Doo
         body: Annotated[OpinionAnswer, Depends(reader(OpinionAnswer))],
     ) -> OpinionView:
         """Write down what a body outside the desk said."""
-        return _opinion(await rooms.opinions.record(person, case_id, opinion_id, body))
+        return _opinion(await rooms.opinions.record(person, case_id, opinion_id, body), clock.now())
 
     # -- bulk ------------------------------------------------------------------------------------
 
@@ -485,7 +497,7 @@ def _results(results: list[Done]) -> Results:
     )
 
 
-def _appeal(row: Appeal) -> AppealView:
+def _appeal(row: Appeal, now: datetime) -> AppealView:
     return AppealView(
         appeal_id=row.id,
         case_id=row.case_id,
@@ -493,6 +505,7 @@ def _appeal(row: Appeal) -> AppealView:
         side=row.side.value,
         at=row.at,
         due=row.due,
+        breached=row.breached(now),
         state=row.state.value,
         registered_by=row.registered_by,
         decided_by=row.decided_by,
@@ -501,7 +514,7 @@ def _appeal(row: Appeal) -> AppealView:
     )
 
 
-def _opinion(row: Opinion) -> OpinionView:
+def _opinion(row: Opinion, now: datetime) -> OpinionView:
     return OpinionView(
         opinion_id=row.id,
         case_id=row.case_id,
@@ -509,6 +522,7 @@ def _opinion(row: Opinion) -> OpinionView:
         asked_by=row.asked_by,
         at=row.at,
         due=row.due,
+        breached=row.breached(now),
         waits=row.open,
         answered_by=row.answered_by,
         on=date.fromisoformat(row.on) if row.on else None,

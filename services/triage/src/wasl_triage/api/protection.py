@@ -14,13 +14,13 @@ from wasl_schemas.base import Model
 from wasl_schemas.country_pack import CountryPack
 
 from wasl_triage.api.cases import Door
+from wasl_triage.api.quality import AMonth, TableView
 from wasl_triage.casework import Hub
 from wasl_triage.desk import Desk
 from wasl_triage.domain.people import Person
 from wasl_triage.protection.holds import Hold, HoldRequest, Holds, LiftRequest
 from wasl_triage.protection.redaction import Redaction, RedactionRequest
 from wasl_triage.protection.subject_requests import (
-    Figure,
     Kind,
     Registration,
     State,
@@ -28,6 +28,7 @@ from wasl_triage.protection.subject_requests import (
     SubjectRequest,
     SubjectRequests,
 )
+from wasl_triage.quality.figures import Figures
 
 
 class HoldView(Model):
@@ -51,8 +52,10 @@ class HoldList(Model):
 class RedactionView(Model):
     """``under_holds``: how many holds keep the original; 0: the hub keeps none."""
 
-    report_id: str
-    redacted_at: datetime | None
+    report_id: str | None
+    message_id: str | None
+    note_id: str | None
+    redacted_at: datetime
     pieces: int
     under_holds: int
 
@@ -88,7 +91,11 @@ class Register(Model):
 
 
 class RegisterFigures(Model):
-    figures: list[Figure]
+    """Requests that came in the month: by kind, and by their clock (in_time, late, waiting)."""
+
+    month: str
+    kinds: TableView
+    answers: TableView
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +104,12 @@ class ProtectionRooms:
     holds: Holds
     redaction: Redaction
     subjects: SubjectRequests
+    figures: Figures
 
     @classmethod
     def of(cls, hub: Hub, pack: CountryPack, desk: Desk) -> "ProtectionRooms":
-        return cls(hub, Holds(hub, pack, desk), Redaction(hub, desk), SubjectRequests(hub, pack))
+        holds, subjects = Holds(hub, pack, desk), SubjectRequests(hub, pack)
+        return cls(hub, holds, Redaction(hub, desk), subjects, Figures(hub, pack))
 
 
 #: Bodies the routes read themselves, for the API's own description.
@@ -150,11 +159,13 @@ def add_protection_routes(app: FastAPI, rooms: ProtectionRooms, door: Door) -> N
         case_id: CaseId,
         body: Annotated[RedactionRequest, Depends(reader(RedactionRequest))],
     ) -> RedactionView:
-        """Black out pieces of one report's text for good."""
+        """Black out pieces of a report's text, a message or a note for good."""
         done = await rooms.redaction.redact(person, case_id, body)
         return RedactionView(
-            report_id=done.report.id,
-            redacted_at=done.report.redacted_at,
+            report_id=body.report_id,
+            message_id=body.message_id,
+            note_id=body.note_id,
+            redacted_at=done.at,
             pieces=done.pieces,
             under_holds=done.under_holds,
         )
@@ -173,9 +184,14 @@ def add_protection_routes(app: FastAPI, rooms: ProtectionRooms, door: Door) -> N
         return _subject(await subjects.register(person, body), clock.now())
 
     @app.get("/api/v1/subject-requests/figures")
-    async def figures(person: Who) -> RegisterFigures:
-        """The register as counts."""
-        return RegisterFigures(figures=await subjects.figures(person))
+    async def figures(person: Who, month: AMonth = "") -> RegisterFigures:
+        """The register of a month that is over, else of the newest, as counts."""
+        told = await rooms.figures.read(person, month)
+        return RegisterFigures(
+            month=told.month,
+            kinds=TableView.of(told.subject_requests),
+            answers=TableView.of(told.subject_answers),
+        )
 
     @app.get("/api/v1/subject-requests/{request_id}")
     async def read(person: Who, request_id: str) -> SubjectRequestView:

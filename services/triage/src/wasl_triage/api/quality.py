@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The rooms of the desk's API about how well it decides: agreement, golden items, reviews.
 
-As in ``http.py``: nothing here decides, no answer repeats what was sent, and every refusal is a
-problem (RFC 9457).
+What is for everybody is of one month that is over, from ``quality/figures.py``. As in ``http.py``:
+nothing here decides, no answer repeats what was sent, and every refusal is a problem (RFC 9457).
 """
 
 from collections.abc import Mapping
@@ -20,12 +20,13 @@ from wasl_triage.api.cases import Door
 from wasl_triage.casework import Hub
 from wasl_triage.desk import Desk
 from wasl_triage.domain.agreement import Kappa
-from wasl_triage.domain.disclosure import SMALL
+from wasl_triage.domain.disclosure import Cell, Table
 from wasl_triage.domain.people import Person
 from wasl_triage.quality.agreeing import Agreements
+from wasl_triage.quality.figures import Figures
 from wasl_triage.quality.golden import GoldenItems, GoldenReply, GoldenRequest
 from wasl_triage.quality.kept import Review
-from wasl_triage.quality.reviewing import ReviewAnswer, ReviewFigure, Reviews
+from wasl_triage.quality.reviewing import ReviewAnswer, Reviews
 
 
 class KappaView(Model):
@@ -38,14 +39,34 @@ class KappaView(Model):
     high: float | None
 
 
-class AgreementView(Model):
-    """``blind``: over all pairs judged apart; ``confirmed``, ``rejected``: all second looks."""
+class CellView(Model):
+    """``count``: null: hidden; ``small``: because it is from 1 to 4, else to protect another."""
 
-    since: datetime
-    blind: KappaView
+    count: int | None
+    small: bool
+
+
+class TableView(Model):
+    """``rows``: without those that are 0; none where the total is small or cannot be split."""
+
+    rows: dict[str, CellView]
+    total: CellView
+
+    @classmethod
+    def of(cls, told: Table) -> "TableView":
+        return cls(rows={k: _cell(c) for k, c in told.rows.items()}, total=_cell(told.total))
+
+
+class AgreementView(Model):
+    """Of a month, or your own ``since`` a day. ``blind``: over pairs judged apart; null: too few to
+    tell. ``second_looks``: the answers: of a month, those of people who had seen the first one.
+    """
+
+    month: str | None
+    since: datetime | None
+    blind: KappaView | None
     categories: dict[str, KappaView]
-    confirmed: int
-    rejected: int
+    second_looks: TableView
 
 
 class GoldenView(Model):
@@ -72,7 +93,10 @@ class ResultView(Model):
 
 
 class GoldenFiguresView(Model):
-    overall: KappaView
+    """Of a month, or of all your own answers. ``overall``: null: too few to tell."""
+
+    month: str | None
+    overall: KappaView | None
     categories: dict[str, KappaView]
 
 
@@ -95,9 +119,15 @@ class ReviewSheet(Model):
 
 
 class ReviewFigures(Model):
-    figures: list[ReviewFigure]
+    """By safeguard: what was drawn in the month, waiting, agreed and disagreed."""
+
+    month: str
+    safeguards: dict[str, TableView]
 
 
+#: A month that is over: 2026-01. What is none of them is the newest.
+AMonth = Annotated[str, Query(max_length=7)]
+EARLIEST = date(2000, 1, 1)
 #: Bodies these routes read themselves, for the description of the API.
 BODIES: tuple[type[Model], ...] = (GoldenRequest, GoldenReply, ReviewAnswer)
 
@@ -110,10 +140,12 @@ class QualityRooms:
     agreements: Agreements
     golden: GoldenItems
     reviews: Reviews
+    figures: Figures
 
     @classmethod
     def of(cls, hub: Hub, pack: CountryPack, desk: Desk) -> "QualityRooms":
-        return cls(hub, Agreements(hub), GoldenItems(hub, pack, desk), Reviews(hub, pack, desk))
+        golden, reviews = GoldenItems(hub, pack, desk), Reviews(hub, pack, desk)
+        return cls(hub, Agreements(hub), golden, reviews, Figures(hub, pack))
 
 
 def add_quality_routes(app: FastAPI, rooms: QualityRooms, pack: CountryPack, door: Door) -> None:
@@ -124,17 +156,29 @@ def add_quality_routes(app: FastAPI, rooms: QualityRooms, pack: CountryPack, doo
 
     @app.get("/api/v1/agreement")
     async def agreement(
-        person: Who, since: Annotated[date, Query()], own: bool = False
+        person: Who, month: AMonth = "", since: date = EARLIEST, own: bool = False
     ) -> AgreementView:
-        """How far second people agree with first ones, since a day; ``own``: where you were one."""
-        at = datetime.combine(since, time.min, ZoneInfo(pack.info.timezone))
-        told = await rooms.agreements.figures(person, at, own=own)
+        """How far second people agree with first ones in a month that is over, else in the newest;
+        ``own``: since a day, where you were one of the two.
+        """
+        if own:
+            at = datetime.combine(since, time.min, ZoneInfo(pack.info.timezone))
+            mine = await rooms.agreements.own(person, at)
+            said = {"confirmed": mine.confirmed, "rejected": mine.rejected}
+            return AgreementView(
+                month=None,
+                since=at,
+                blind=_kappa(mine.blind),
+                categories=_kappas(mine.categories),
+                second_looks=_exact(said),
+            )
+        told = await rooms.figures.read(person, month)
         return AgreementView(
-            since=at,
-            blind=_kappa(told.blind),
-            categories=_told(told.categories, own=own),
-            confirmed=told.confirmed,
-            rejected=told.rejected,
+            month=told.month,
+            since=None,
+            blind=_kappa(told.agreement),
+            categories=_kappas(told.agreement_by),
+            second_looks=TableView.of(told.second_looks),
         )
 
     @app.post("/api/v1/cases/{case_id}/golden", openapi_extra=takes(GoldenRequest))
@@ -174,13 +218,19 @@ def add_quality_routes(app: FastAPI, rooms: QualityRooms, pack: CountryPack, doo
         return ResultView.model_validate(asdict(await rooms.golden.answer(person, golden_id, body)))
 
     @app.get("/api/v1/figures/golden")
-    async def golden_figures(person: Who, own: bool = False) -> GoldenFiguresView:
-        """Agreement with what was expected; ``own``: of your answers."""
-        told = await rooms.golden.figures(person, own=own)
-        return GoldenFiguresView(
-            overall=_kappa(told.overall),
-            categories=_told(told.categories, own=own),
-        )
+    async def golden_figures(
+        person: Who, month: AMonth = "", own: bool = False
+    ) -> GoldenFiguresView:
+        """Agreement with what was expected in a month that is over, else in the newest; ``own``: of
+        all your answers.
+        """
+        if own:
+            mine = await rooms.golden.own(person)
+            by = _kappas(mine.categories)
+            return GoldenFiguresView(month=None, overall=_kappa(mine.overall), categories=by)
+        told = await rooms.figures.read(person, month)
+        by = _kappas(told.golden_by)
+        return GoldenFiguresView(month=told.month, overall=_kappa(told.golden), categories=by)
 
     @app.get("/api/v1/reviews")
     async def reviews(person: Who, limit: Annotated[int, Query(ge=1, le=200)] = 50) -> ReviewList:
@@ -202,20 +252,29 @@ def add_quality_routes(app: FastAPI, rooms: QualityRooms, pack: CountryPack, doo
         return _review(await rooms.reviews.answer(person, review_id, body))
 
     @app.get("/api/v1/figures/reviews")
-    async def review_figures(person: Who) -> ReviewFigures:
-        """What was drawn and what came of it, by month and safeguard."""
-        return ReviewFigures(figures=await rooms.reviews.figures(person))
+    async def review_figures(person: Who, month: AMonth = "") -> ReviewFigures:
+        """What was drawn in a month that is over, else in the newest, and what came of it."""
+        told = await rooms.figures.read(person, month)
+        by = {safeguard: TableView.of(t) for safeguard, t in told.reviews.items()}
+        return ReviewFigures(month=told.month, safeguards=by)
 
 
-def _told(categories: Mapping[str, Kappa], *, own: bool) -> dict[str, KappaView]:
-    """By category; of everybody's, those of which so few were judged that they point at cases are
-    left out.
-    """
-    return {c: _kappa(k) for c, k in categories.items() if own or k.n >= SMALL}
+def _kappas(told: Mapping[str, Kappa]) -> dict[str, KappaView]:
+    return {c: KappaView.model_validate(asdict(k)) for c, k in told.items()}
 
 
-def _kappa(told: Kappa) -> KappaView:
-    return KappaView.model_validate(asdict(told))
+def _kappa(told: Kappa | None) -> KappaView | None:
+    return None if told is None else KappaView.model_validate(asdict(told))
+
+
+def _cell(told: Cell) -> CellView:
+    return CellView(count=told.count, small=told.small)
+
+
+def _exact(counts: Mapping[str, int]) -> TableView:
+    """A person's own counts, of which nothing is hidden from them."""
+    rows = {k: _cell(Cell(n)) for k, n in counts.items() if n}
+    return TableView(rows=rows, total=_cell(Cell(sum(counts.values()))))
 
 
 def _review(row: Review) -> ReviewView:

@@ -161,6 +161,8 @@ class DispatchView(Model):
     reminders: int
     revision: int
     withdrawn: str | None
+    #: What the partner had done and was asked to undo.
+    undoes: DispatchState | None
     measure: Measure | None
 
 
@@ -378,6 +380,7 @@ def sheet(pack: CountryPack, opened: Sheet, now: datetime) -> CaseSheet:
                 reminders=row.reminders,
                 revision=row.revision,
                 withdrawn=row.withdrawn,
+                undoes=row.undoes,
                 measure=row.measure,
             )
             for key, row in case.dispatches.items()

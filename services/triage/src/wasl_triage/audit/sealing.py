@@ -25,6 +25,8 @@ from wasl_schemas.base import Model
 
 from wasl_triage import metrics as measure
 from wasl_triage.audit.trail import AUDIT, HEADS, AuditRow, broken_at, link, row_id, told
+from wasl_triage.audit.verify import plain
+from wasl_triage.care.helpline import HELPLINE
 from wasl_triage.casework import Hub
 from wasl_triage.domain import merkle
 from wasl_triage.repository import CASES, PAST
@@ -67,8 +69,8 @@ class Seal(Model):
     def holds(self) -> bool:
         """Whether the signature is the key's."""
         try:
-            key = Ed25519PublicKey.from_public_bytes(base64.b64decode(self.key))
-            key.verify(base64.b64decode(self.signature), self.body())
+            key = Ed25519PublicKey.from_public_bytes(plain(self.key))
+            key.verify(plain(self.signature), self.body())
         except (InvalidSignature, ValueError):
             return False
         return True
@@ -412,7 +414,7 @@ class Checker:
 
     async def _heads(self, streams: Sequence[str]) -> Mapping[str, tuple[int, str]]:
         found: dict[str, tuple[int, str]] = {}
-        for collection in (PAST, CASES):
+        for collection in (PAST, CASES, HELPLINE):
             for i, doc in (await self._store.read(collection, streams)).items():
                 found[i] = doc["audit_seq"], doc["audit_hash"]
         for i, doc in (await self._store.read(HEADS, streams)).items():

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from pydantic import Field
-from wasl_chassis.failures import KeyDestroyed
 from wasl_chassis.store import Collection, Doc, Index
 from wasl_chassis.work import UnitOfWork
 from wasl_schemas.base import Model
@@ -19,7 +18,7 @@ from wasl_schemas.country_pack import CountryPack
 from wasl_schemas.ids import uuid7
 
 from wasl_triage.audit.trail import audit
-from wasl_triage.casework import Hub
+from wasl_triage.casework import Hub, opened
 from wasl_triage.desk import NotLawful, Refused, need
 from wasl_triage.domain.decisions import Missing
 from wasl_triage.domain.helpline import (
@@ -41,6 +40,7 @@ from wasl_triage.domain.helpline import (
     waits,
 )
 from wasl_triage.domain.people import Permission, Person
+from wasl_triage.domain.retention import first_look
 
 #: AAD field name of the free text.
 TEXT = "helpline.text"
@@ -73,6 +73,7 @@ HELPLINE: Collection[HelplineCase] = Collection(
     lambda d: HelplineCase.model_validate({**d, "id": d["_id"]}, extra="ignore"),
     indexes=(
         Index((("state", 1), ("opened_at", -1))),
+        Index((("state", 1), ("erase_at", 1))),
         Index((("linked", 1),)),
         Index((("opened_at", 1),)),
         Index((("needs", 1), ("opened_at", 1))),
@@ -287,14 +288,17 @@ class Helpline:
                     "A hand-over without consent waits for a second person",
                     "Let another counsellor look at it; then close the case.",
                 )
-            what = {"state": "closed", "closed_at": uow.now(), "survey": survey, "next_at": None}
-            return case.model_copy(update=what)
+            now = uow.now()
+            what = {"state": "closed", "closed_at": now, "survey": survey, "next_at": None}
+            look = first_look(self._pack, now, held=False, helpline=True)
+            return case.model_copy(update={**what, "erase_at": look})
 
         return await self._change(person, case_id, "close", change)
 
     async def reopen(self, person: Person, case_id: str) -> HelplineCase:
         async def change(_: UnitOfWork, case: HelplineCase) -> HelplineCase:
-            return case.model_copy(update={"state": "open", "closed_at": None})
+            again = {"state": "open", "closed_at": None, "erase_at": None}
+            return case.model_copy(update=again)
 
         return await self._change(person, case_id, "reopen", change)
 
@@ -319,10 +323,7 @@ class Helpline:
 
     @staticmethod
     def _kept(uow: UnitOfWork, case: HelplineCase, person: Person, what: str) -> HelplineCase:
-        chain = _Chain(case.id, case.audit_seq, case.audit_hash, case.audit_at)
-        audit(uow, chain, person.name, what)
-        tail = {"audit_seq": chain.audit_seq, "audit_hash": chain.audit_hash}
-        case = case.model_copy(update={**tail, "audit_at": chain.audit_at})
+        case = audited(uow, case, person.name, what)
         uow.put(HELPLINE, case)
         return case
 
@@ -344,6 +345,14 @@ class _Chain:
     audit_at: datetime | None
 
 
+def audited(uow: UnitOfWork, case: HelplineCase, who: str, what: str) -> HelplineCase:
+    """Append one row to the case's trail; the caller puts the case, which ends the chain."""
+    chain = _Chain(case.id, case.audit_seq, case.audit_hash, case.audit_at)
+    audit(uow, chain, who, what)
+    tail = {"audit_seq": chain.audit_seq, "audit_hash": chain.audit_hash}
+    return case.model_copy(update={**tail, "audit_at": chain.audit_at})
+
+
 def _given(text: str, field: str) -> str:
     if not text.strip():
         raise NotLawful([Missing(field, "is missing", "Write it.")])
@@ -355,10 +364,8 @@ async def _seal(uow: UnitOfWork, case_id: str, text: str) -> str | None:
 
 
 async def _open(uow: UnitOfWork, case_id: str, sealed: str | None) -> str | None:
+    """Empty where nothing was written."""
     if sealed is None:
         return ""
-    try:
-        await uow.keys.load([case_id])
-        return await uow.keys.open(sealed, TEXT)
-    except KeyDestroyed:
-        return None
+    await uow.keys.load([case_id])
+    return await opened(uow, sealed, TEXT)

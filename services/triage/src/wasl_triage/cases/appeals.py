@@ -86,6 +86,10 @@ class Appeal:
     withdrawn: tuple[str, ...] = ()
     beyond: tuple[str, ...] = ()
 
+    def breached(self, now: datetime) -> bool:
+        """Whether it was, or still is, answered later than due."""
+        return (self.decided_at or now) > self.due
+
 
 def _encode(a: Appeal) -> Doc:
     return {
@@ -175,7 +179,7 @@ class Appeals:
                 side=filing.side,
                 grounds=await uow.keys.seal(case.id, NOTE, filing.grounds),
                 at=now,
-                due=clocks.feedback_due(self._pack, case.severity, now),
+                due=clocks.appeal_due(self._pack, now),
                 registered_by=person.name,
                 report_id=filing.report_id,
                 partner=filing.partner,
@@ -191,8 +195,9 @@ class Appeals:
     async def answer(
         self, person: Person, case_id: str, appeal_id: str, answer: AppealAnswer
     ) -> Appeal:
-        """Let the decision stand or take it back. A reversal withdraws every request that still can
-        be, lists what can not, and puts a settled case before a person again.
+        """Let the decision stand or take it back. A reversal withdraws every request, asks partners
+        that acted to undo it, lists what cannot be withdrawn, and puts a settled case before a
+        person again.
 
         The person holds the case and was no part of the decision. Raises as :meth:`register`.
         """
@@ -246,7 +251,7 @@ class Appeals:
         case.await_second()
         for dispatch_id in taken.withdrawn:
             request = case.dispatches[dispatch_id]
-            request.withdrawn = _CODE
+            request.take_back(_CODE)
             self._requests.amend(uow, case, dispatch_id, request)
         if case.state in CASE.settled and row.round == case.round:
             case.reopen(self._pack, uow.now())

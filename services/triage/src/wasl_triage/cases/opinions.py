@@ -18,8 +18,8 @@ from wasl_schemas.desk import OpinionBody
 from wasl_schemas.ids import uuid7
 
 from wasl_triage.audit.trail import audit
-from wasl_triage.cases.sheets import Sheet, opened
-from wasl_triage.casework import NOTE, Hub
+from wasl_triage.cases.sheets import Sheet
+from wasl_triage.casework import NOTE, Hub, opened
 from wasl_triage.desk import Desk, NoSuchCase, NotLawful, Refused, need
 from wasl_triage.domain import clocks
 from wasl_triage.domain.case import Attention, Case
@@ -64,6 +64,10 @@ class Opinion:
     answered_at: datetime | None = None
     author: str | None = None
     on: str | None = None
+
+    def breached(self, now: datetime) -> bool:
+        """Whether it was, or still is, answered later than due."""
+        return (self.answered_at or now) > self.due
 
 
 def _encode(o: Opinion) -> Doc:
@@ -125,7 +129,7 @@ class Opinions:
                 queue=body.queue,
                 asked_by=person.name,
                 at=now,
-                due=clocks.feedback_due(self._pack, case.severity, now),
+                due=clocks.opinion_due(self._pack, case.severity, now),
                 question=await uow.keys.seal(case.id, NOTE, inquiry.question),
             )
             made[:] = [opinion]

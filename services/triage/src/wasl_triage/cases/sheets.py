@@ -7,7 +7,6 @@ view yet is not in the sheet, and is not even opened.
 
 from dataclasses import dataclass
 
-from wasl_chassis.failures import KeyDestroyed
 from wasl_chassis.store import Store
 from wasl_chassis.work import UnitOfWork
 from wasl_schemas.country_pack import CountryPack
@@ -15,7 +14,7 @@ from wasl_schemas.events.dispatch_requested_v1 import DispatchItem
 from wasl_schemas.events.report_submitted_v1 import ReportContent
 from wasl_schemas.taxonomy import Signal
 
-from wasl_triage.casework import CONTENT, ITEM, MESSAGE, NOTE
+from wasl_triage.casework import CONTENT, ITEM, MESSAGE, NOTE, opened
 from wasl_triage.domain import second_look, signals
 from wasl_triage.domain.case import Case
 from wasl_triage.domain.decisions import Proposal
@@ -121,16 +120,6 @@ class Sheets:
             MESSAGES, {"report_id": {"$in": reports}}, sort=(("sent_at", 1),), limit=200
         )
         return [MESSAGES.decode(d) for d in docs]
-
-
-async def opened(uow: UnitOfWork, sealed: str | None, field: str) -> str | None:
-    """The text; None where there is none or its key was destroyed, which is somebody's wish."""
-    if sealed is None:
-        return None
-    try:
-        return await uow.keys.open(sealed, field)
-    except KeyDestroyed:
-        return None
 
 
 def _shown(text: str | None, *, unredacted: bool) -> str | None:

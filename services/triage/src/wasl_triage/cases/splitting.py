@@ -29,7 +29,7 @@ from wasl_triage.cases.grouping import (
     reasoned,
     undone,
 )
-from wasl_triage.casework import ITEM, Hub, announce
+from wasl_triage.casework import ITEM, Hub, announce, count_in, count_out
 from wasl_triage.desk import Desk, NotLawful, Refused, need
 from wasl_triage.domain import clocks
 from wasl_triage.domain.case import Case
@@ -109,7 +109,7 @@ class Splitting:
                 if part.id not in report.cases:
                     raise Refused("A report was split off again", "Undo that split first.")
                 self._out(uow, part, report)
-                self._in(case, report)
+                count_in(self._pack, case, report)
                 announce(uow, case, CaseChange.REPORT_JOINED, report_id=report.id)
                 _move(uow, report, part.id, case.id)
             if part.state is not CaseState.CLOSED:
@@ -167,7 +167,7 @@ class Splitting:
             rules=case.rules,
         )
         for report in reports:
-            self._in(part, report)
+            count_in(self._pack, part, report)
         part.weigh(self._pack, self._scales, now)
         part.first_look_due = clocks.first_look_due(self._pack, part.severity, now)
         if case.look_pending:  # a split buys nobody time
@@ -197,37 +197,9 @@ class Splitting:
         uow.put(CASES, case)
         await keep_together(uow, self._pack, case)
 
-    def _in(self, case: Case, report: Report) -> None:
-        case.join(
-            report.id,
-            self._category(report),
-            report.facts,
-            consent_partner=report.consent_partner,
-            consent_authority=report.consent_authority,
-            via=report.via,
-            flood=report.flood,
-        )
-        for bank in report.banks:
-            case.banks[bank] = case.banks.get(bank, 0) + 1
-
     def _out(self, uow: UnitOfWork, case: Case, report: Report) -> None:
-        case.leave(
-            report.id,
-            self._category(report),
-            report.facts,
-            consent_partner=report.consent_partner,
-            consent_authority=report.consent_authority,
-            via=report.via,
-            flood=report.flood,
-        )
-        for bank in report.banks:
-            case.banks[bank] -= 1
-            if not case.banks[bank]:
-                del case.banks[bank]
+        count_out(self._pack, case, report)
         announce(uow, case, CaseChange.REPORT_LEFT, report_id=report.id)
-
-    def _category(self, report: Report) -> str | None:
-        return report.category if report.category in self._pack.categories else None
 
 
 def _move(uow: UnitOfWork, report: Report, away: str, to: str) -> None:

@@ -12,9 +12,9 @@ from wasl_triage.audit.trail import AUDIT, AuditRow, row_id
 from wasl_triage.cases.appeals import Appeal, Appeals
 from wasl_triage.cases.grouping import Grouping, Operation
 from wasl_triage.cases.opinions import Opinion, Opinions
-from wasl_triage.cases.sheets import Sheet, opened
+from wasl_triage.cases.sheets import Sheet
 from wasl_triage.cases.working import NoteRow, Working
-from wasl_triage.casework import NOTE, Hub
+from wasl_triage.casework import NOTE, Hub, opened
 from wasl_triage.desk import Desk
 from wasl_triage.domain.case import MACHINE, Case
 from wasl_triage.domain.people import Person

@@ -84,7 +84,6 @@ class BulkPages:
             action=first(fields, "action"),
             fields=kept,
             reason=first(fields, "reason"),
-            telling=telling,
             missing=telling.told(page, missing),
         )
 
@@ -105,7 +104,7 @@ class BulkPages:
             return self._shown(page, fields, shown, why, 409)
         except ValidationError as error:
             return self._form(page, fields, tuple(unusable(page, error)), 422)
-        return page.show("bulk_done.html", results=results, telling=telling)
+        return page.show("bulk_done.html", results=results)
 
 
 def _request(fields: Fields) -> BulkRequest:

@@ -94,7 +94,7 @@ class CasePages:
         case_id, unmask = _case_id(page), Permission.UNMASK
         case = await self._rooms.visible(page.person, case_id)
         if not page.site.door.fresh(page.signed, unmask, restricted=case.restricted):
-            return page.go(f"confirm?next=cases/{case_id}")
+            return await page.prove()
         return await self.show(page, case_id, unredacted=True)
 
     async def show(
@@ -149,7 +149,6 @@ class CasePages:
             distressing=case.category in desk.exposure.distressing,
             unsafe=any("unsafe_place" in r.report.risk for r in sheet.reports),
             unredacted=unredacted,
-            telling=telling,
             folder=folder,
             entries=timeline(sheet, folder),
             trials=_trials(page, hits),

@@ -4,7 +4,6 @@ others or apart, appeals, and asking another body. They stand on the page of the
 """
 
 import re
-from datetime import datetime
 
 from fastapi import Response
 from wasl_chassis.forms import Fields, first
@@ -52,7 +51,7 @@ class CaseworkPages:
         await self._rooms.working.assign(page.person, case_id, wanted)
 
     async def _plan(self, page: Page, case_id: str, fields: Fields) -> None:
-        next_at = _moment(page, first(fields, "next_at"))
+        next_at = page.moment(first(fields, "next_at"), "next_at")
         plan = Plan(text=first(fields, "text"), next_at=next_at)
         await self._rooms.working.plan(page.person, case_id, plan)
 
@@ -145,16 +144,3 @@ class CaseworkPages:
         )
         opinion_id = first(fields, "opinion_id")
         await self._rooms.opinions.record(page.person, case_id, opinion_id, answer)
-
-
-def _moment(page: Page, text: str) -> datetime | None:
-    """A day and a time as a form has them, in the country's zone; None where there is none.
-    Raises NotLawful.
-    """
-    if not text:
-        return None
-    try:
-        return datetime.fromisoformat(text).replace(tzinfo=page.site.zone)
-    except ValueError:
-        fix = page.say("Choose a day and a time.")
-        raise NotLawful([Missing("next_at", page.say("is no time"), fix)]) from None

@@ -3,7 +3,6 @@
 
 import secrets
 from collections.abc import Awaitable, Callable
-from datetime import datetime
 from typing import Any, get_args
 
 from fastapi import Response
@@ -164,15 +163,9 @@ class HelplinePages:
         await self._helpline.act(page.person, case_id, tuple(done))
 
     async def _plan(self, page: Page, case_id: str, fields: Fields) -> None:
-        text, at = first(fields, "text"), first(fields, "next_at")
-        next_at = None
-        if at:
-            try:
-                next_at = datetime.fromisoformat(at).replace(tzinfo=page.site.zone)
-            except ValueError:
-                fix = page.say("Choose a day and a time.")
-                raise NotLawful([Missing("next_at", page.say("is no time"), fix)]) from None
-        await self._helpline.plan(page.person, case_id, text, next_at, first(fields, "owner"))
+        text, owner = first(fields, "text"), first(fields, "owner")
+        next_at = page.moment(first(fields, "next_at"), "next_at")
+        await self._helpline.plan(page.person, case_id, text, next_at, owner)
 
     async def _hand_over(self, page: Page, case_id: str, fields: Fields) -> None:
         await self._helpline.hand_over(

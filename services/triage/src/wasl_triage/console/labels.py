@@ -477,6 +477,15 @@ def skip_reason(page: Page, value: str) -> str:
     }.get(value, value)
 
 
+def why(page: Page, value: str) -> str:
+    """A word that says why a case was given back or opened again."""
+    say = page.say
+    return {
+        "done": say("It is done"),
+        "reappeared": say("It came back"),
+    }.get(value, value)
+
+
 def side(page: Page, value: str) -> str:
     """Who asks for a decision to be looked at again."""
     say = page.say
@@ -586,6 +595,71 @@ def entry(page: Page, value: str) -> str:
     }.get(value, value)
 
 
+def act(page: Page, value: str) -> str:
+    """An act as the audit trail names it."""
+    say = page.say
+    if value.startswith("tried_"):
+        return say("Tried to come in")
+    if value.endswith("_full"):
+        return say("Came in")
+    if value.endswith(("_enrol", "_second")):
+        return say("Gave the first proof")
+    return {
+        "recovery_codes": say("New recovery codes"),
+        "read": say("Read"),
+        "read_unredacted": say("Read with personal data"),
+        "read_golden": say("Read for practice"),
+        "answer_golden": say("Answered in practice"),
+        "read_for_review": say("Read for the independent review"),
+        "review_agreed": say("The independent reviewer agreed"),
+        "review_disagreed": say("The independent reviewer disagreed"),
+        "read_to_redact": say("Read to be redacted"),
+        "redact_note": say("A note was redacted for good"),
+        "redact_message": say("A message was redacted for good"),
+        "write": say("Wrote to the reporter"),
+        "act_automatically": say("A rule acted by itself"),
+        "erase_contact": say("Ways to reach reporters were erased"),
+        "erase_text": say("Texts were erased"),
+        "erase_case": say("The case was erased"),
+        "erase_records": say("Records whose time is over were erased"),
+        "erase_audit": say("Audit rows whose time is over were erased"),
+        "bulk": say("Bulk action"),
+        "search": say("Searched"),
+        "holds": say("Looked at the holds of a case"),
+        "export_audit": say("Audit exported"),
+        "figures": say("Looked at the figures"),
+        "agreement": say("Looked at their own agreement"),
+        "golden": say("Looked at their own practice"),
+        "trail": say("Looked at an audit trail"),
+        "person": say("Looked at a person’s day"),
+        "verify": say("Checked a sealed day"),
+        "all": say("Looked at all their queues"),
+        "api": say("Read the queue by the API"),
+        "made": say("Account made"),
+        "invited": say("Invited"),
+        "invited_again": say("Invited to set a new password"),
+        "roles_changed": say("Roles or queues changed"),
+        "roles_followed": say("Roles follow the organisation"),
+        "disabled": say("Account disabled"),
+        "enabled": say("Account enabled"),
+        "totp_set": say("App set up"),
+        "totp_reset": say("App forgotten"),
+        "password_changed": say("Password changed"),
+        "code_accepted": say("Code of conduct accepted"),
+        "sessions_ended": say("Sessions ended"),
+        "signed_out": say("Signed out"),
+        "stepped_up": say("Showed again who they are"),
+        "open_helpline": say("Helpline case opened"),
+        "screen": say("Risk questions asked"),
+        "act": say("What was done was written down"),
+        "hand_over": say("Handed over to another body"),
+        "second": say("A second person agreed"),
+        "link": say("Linked"),
+        "close": say("Helpline case closed"),
+        "register": say("Request entered"),
+    }.get(value) or subject_state(page, entry(page, value))
+
+
 def judged(page: Page, value: str) -> str:
     """What somebody said of another person’s decision."""
     say = page.say
@@ -601,11 +675,11 @@ def safeguard(page: Page, value: str) -> str:
     """A safeguard of expression."""
     say = page.say
     return {
-        "FE0": say("FE0: nothing more is asked"),
-        "FE1": say("FE1: a ground is recorded"),
-        "FE2": say("FE2: also a protected-speech screen"),
-        "FE3": say("FE3: also a legal reviewer"),
-        "FE3-block": say("FE3: never leaves the hub"),
+        "FE0": say("Nothing more is asked"),
+        "FE1": say("A ground is recorded"),
+        "FE2": say("A ground and a protected-speech screen"),
+        "FE3": say("A ground, a protected-speech screen and a legal reviewer"),
+        "FE3-block": say("It never leaves the hub"),
     }.get(value, value)
 
 
@@ -652,7 +726,11 @@ def request_channel(page: Page, value: str) -> str:
 def retained(page: Page, value: str) -> str:
     """Of what retention erases something."""
     say = page.say
-    return {"report": say("Report"), "case": say("Case")}.get(value, value)
+    return {
+        "report": say("Report"),
+        "case": say("Case"),
+        "helpline": say("Helpline cases"),
+    }.get(value, value)
 
 
 def erased(page: Page, value: str) -> str:
@@ -706,6 +784,23 @@ def broken(page: Page, value: str) -> str:
         "ends_changed": say("The sealed list of streams was changed"),
         "root_differs": say("The rows do not fit the root"),
     }.get(value, value)
+
+
+def proved(page: Page, route: str) -> str:
+    """What somebody was about to do when they were asked again who they are; the pattern of its
+    address below the language.
+    """
+    say = page.say
+    return {
+        "people": say("Invite somebody"),
+        "people/{name}": say("Change an account"),
+        "account/recovery": say("New recovery codes"),
+        "cases/{case_id}/unmasked": say("Show personal data this once (audited)"),
+        "protection/cases/{case_id}/holds": say("Set a legal hold"),
+        "protection/cases/{case_id}/lifting": say("Lift a legal hold"),
+        "protection/cases/{case_id}/keeping": say("The hold stays"),
+        "protection/cases/{case_id}/reports/{report_id}": say("Redact for good"),
+    }.get(route, say("Go on with what you began"))
 
 
 def effect(page: Page, kind: str, levels: int = 1) -> str:

@@ -24,7 +24,7 @@ class OpinionPages:
 
     async def _list(self, page: Page) -> Response:
         waiting = await self._opinions.waiting(page.person)
-        return page.show("opinions.html", waiting=waiting, telling=telling)
+        return page.show("opinions.html", waiting=waiting)
 
     async def _read(self, page: Page) -> Response:
         return await self._show(page)
@@ -42,7 +42,6 @@ class OpinionPages:
             question=question,
             sheet=sheet,
             distressing=sheet.case.category in distressing,
-            telling=telling,
             missing=telling.told(page, missing or ()),
             text=first(typed or {}, "text"),
         )

@@ -28,8 +28,8 @@ class PracticePages:
 
     async def _list(self, page: Page) -> Response:
         waiting = await self._items.exercises(page.person)
-        own = await self._items.figures(page.person, own=True)
-        return page.show("practice/list.html", waiting=waiting, own_figures=own.overall)
+        own = await self._items.own(page.person)
+        return page.show("practice/list.html", waiting=waiting, own_figures=own)
 
     async def _read(self, page: Page) -> Response:
         return await self._show(page)

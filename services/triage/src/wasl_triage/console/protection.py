@@ -4,7 +4,7 @@
 import hashlib
 import re
 from collections.abc import Awaitable, Callable
-from datetime import date, datetime, time
+from datetime import datetime
 from typing import Any
 
 from fastapi import Response
@@ -111,7 +111,7 @@ class ProtectionPages:
 
     async def _hold(self, page: Page, case_id: str, fields: Fields) -> None:
         body, reason = first(fields, "body"), first(fields, "reason")
-        until = _moment(page, first(fields, "until"), "until")
+        until = _day(page, fields, "until")
         await self._rooms.holds.set(
             page.person, case_id, HoldRequest(body=body, reason=reason, until=until)
         )
@@ -210,7 +210,7 @@ class ProtectionPages:
             given = subjects.Registration.model_validate(
                 {
                     **{n: first(fields, n) for n in ("kind", "channel", "identity", "text")},
-                    "received_at": _moment(page, first(fields, "received"), "received"),
+                    "received_at": _day(page, fields, "received"),
                     "case_id": first(fields, "case_id").strip() or None,
                     "report_id": first(fields, "report_id").strip() or None,
                 }
@@ -260,12 +260,12 @@ class ProtectionPages:
         return page.go(f"protection/requests/{request_id}")
 
 
-def _moment(page: Page, day: str, field: str) -> datetime:
-    """The beginning of a day in the hub's zone. Raises NotLawful."""
-    try:
-        return datetime.combine(date.fromisoformat(day), time(), page.site.zone)
-    except ValueError:
-        raise NotLawful([Missing(field, "is no day", "Choose a day.")]) from None
+def _day(page: Page, fields: Fields, field: str) -> datetime:
+    """The beginning of a day that must be given. Raises NotLawful."""
+    at = page.moment(first(fields, field), field)
+    if at is None:
+        raise NotLawful([Missing(field, "is missing", "Choose a day.")])
+    return at
 
 
 def _mark(told: Text) -> str:

@@ -43,6 +43,7 @@ class SigningInPages:
         site.add("code", get=self._code, post=self._accept)
         site.add("confirm", get=self._ask_again, post=self._step_up)
         site.add("confirm/elsewhere", get=self._again_elsewhere)
+        site.add("confirm/form/{form_id}", get=self._form)
         site.add("account", get=self._account)
         site.add("account/password", post=self._password)
         site.add("account/recovery", post=self._recovery)
@@ -274,8 +275,8 @@ class SigningInPages:
         return _tried(page, denied, "signing_in/confirm.html", next=wanted, me=_me(page))
 
     async def _step_up(self, page: Page) -> Response:
-        fields = await page.form(("password", "code", "next"))
-        wanted = _next(first(fields, "next"))
+        fields = await page.form(("password", "code"))
+        wanted = _next(page.request.query_params.get("next", ""))
         try:
             entered = await self._access.step_up(
                 _me(page), first(fields, "password"), first(fields, "code")
@@ -283,6 +284,15 @@ class SigningInPages:
         except Denied as denied:
             return self._again_page(page, wanted, denied)
         return self._access.enter(page.go(wanted), entered)
+
+    async def _form(self, page: Page) -> Response:
+        """What was kept while a proof was asked for, to be sent again by the person."""
+        form = await self._access.kept(page.request, _me(page), page.request.path_params["form_id"])
+        if form is None:
+            text = page.say("What you typed is not kept any more, or not in this browser.")
+            return page.trouble(410, text)
+        back = page.site.page_of(form.path)
+        return page.show("signing_in/kept.html", form=form, back=back)
 
     async def _account(self, page: Page) -> Response:
         return await self._account_page(page)
@@ -307,7 +317,7 @@ class SigningInPages:
             entered = await self._access.change_password(_me(page), first(fields, "password"))
         except Weak as refused:
             return await self._account_page(page, 422, _weak(page, refused.weakness))
-        except Denied:
+        except Denied:  # a password that is not in use yet is kept nowhere, not even sealed
             return page.go("confirm?next=account")
         return self._access.enter(page.go("account"), entered)
 
@@ -316,7 +326,7 @@ class SigningInPages:
         try:
             codes = await self._access.new_recovery_codes(_me(page))
         except Denied:
-            return page.go("confirm?next=account")
+            return await page.prove()
         return page.show("signing_in/recovery.html", codes=codes, lang_of=page.lang)
 
     async def _language(self, page: Page) -> Response:
@@ -355,7 +365,7 @@ class SigningInPages:
         try:
             token = await self._access.administer(_me(page), Change.INVITE, name, **_held(fields))
         except Denied:
-            return page.go("confirm?next=people")
+            return await page.prove()
         except Refused as refused:
             return await self._people_page(page, 422, refused)
         return self._invited(page, name, token)
@@ -402,7 +412,7 @@ class SigningInPages:
         except ValueError:
             raise Problem(422, "The change is not one of the list") from None
         except Denied:
-            return page.go(f"confirm?next=people/{name}")
+            return await page.prove()
         except Refused as refused:
             return self._person_page(page, account, 422, refused)
         if token is not None:

@@ -5,33 +5,34 @@ A page is added with the permission it takes; :attr:`Site.table` lists them all,
 routes and roles is tested from it. Nothing is open but what is added with ``open_to_all``.
 """
 
-import hashlib
 import hmac
 import re
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
-from datetime import datetime
-from importlib import resources
+from datetime import date, datetime
 from typing import Any, Protocol
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 from babel import Locale as CldrLocale
-from babel.dates import format_datetime, format_timedelta
+from babel.dates import format_date, format_datetime, format_skeleton, format_timedelta
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from wasl_chassis.clock import Clock
 from wasl_chassis.failures import Conflict, KeyDestroyed, Locked, Retryable
-from wasl_chassis.forms import FACTOR, MEDIA_TYPE, read_fields
+from wasl_chassis.forms import FACTOR, MEDIA_TYPE, read_fields, read_pairs
 from wasl_chassis.i18n import Catalogue, Locale
+from wasl_chassis.static import StaticFiles
 from wasl_chassis.web import Problem, read_body, sent_from_elsewhere
 from wasl_schemas.country_pack import CountryPack
 from wasl_schemas.lifecycle import IllegalTransition
 from wasl_schemas.taxonomy import Words
 
-from wasl_triage.console import labels
+from wasl_triage.access.kept import Form
+from wasl_triage.console import labels, telling
 from wasl_triage.desk import Forbidden, NoSuchCase, NotLawful, Refused
+from wasl_triage.domain.decisions import Missing
 from wasl_triage.domain.people import Permission, Person
 
 TEXTS = Locale("wasl_triage")
@@ -67,6 +68,12 @@ class Door(Protocol):
     ) -> bool:
         """Whether they showed lately enough who they are, for what this permission does."""
 
+    async def keep(self, request: Request, signed: Any, form: Form) -> Any:
+        """Keep what was sent until they have; the answer has a ``form_id``."""
+
+    def remember(self, response: Response, keeping: Any) -> Response:
+        """The response, with what the browser needs to come back to what was kept."""
+
 
 @dataclass(frozen=True, slots=True)
 class Route:
@@ -90,6 +97,7 @@ class Page:
         self.path = request.url.path.removeprefix(f"/{lang}/")
         #: What the header shows of the person's day; see :attr:`Site.shared`.
         self.shared: dict[str, Any] = {}
+        self._body: bytes | None = None
 
     @property
     def person(self) -> Person:
@@ -106,10 +114,6 @@ class Page:
             isolated = {k: f"\u2068{v}\u2069" for k, v in values.items() if isinstance(v, str)}
             values = {**values, **isolated}
         return self.site.catalogue.gettext(self.lang, sentence, **values)
-
-    def tell(self, sentence: str, values: Mapping[str, str]) -> str:
-        """A refusal of the desk in the reader's language."""
-        return self.say(sentence, **values)
 
     @property
     def colon(self) -> str:
@@ -131,12 +135,32 @@ class Page:
         local = at.astimezone(self.site.zone)
         return format_datetime(local, "d MMM yyyy HH:mm", locale=self.site.locales[self.lang])
 
+    def month(self, month: str) -> str:
+        """A month as figures name it, ``2026-01``, in words."""
+        day = date.fromisoformat(f"{month}-01")
+        return format_skeleton("yMMMM", day, locale=self.site.locales[self.lang])
+
+    def day(self, day: str) -> str:
+        """A day as a form has it, ``2026-01-31``, in words."""
+        return format_date(date.fromisoformat(day), "d MMM yyyy", self.site.locales[self.lang])
+
     def ago(self, at: datetime | None) -> str:
         """How long until or since, in the words of the language."""
         if at is None:
             return ""
         delta = at - self.site.clock.now()
         return format_timedelta(delta, add_direction=True, locale=self.site.locales[self.lang])
+
+    def moment(self, text: str, field: str) -> datetime | None:
+        """A day, or a day and a time, as a form has them, in the country's zone; None where there
+        is none. Raises NotLawful that names the field.
+        """
+        if not text:
+            return None
+        try:
+            return datetime.fromisoformat(text).replace(tzinfo=self.site.zone)
+        except ValueError:
+            raise NotLawful([Missing(field, "is no time", "Choose a day and a time.")]) from None
 
     def href(self, path: str) -> str:
         return f"/{self.lang}/{path}"
@@ -145,13 +169,30 @@ class Page:
         self, known: Collection[str], many: Collection[str] = ()
     ) -> dict[str, list[str]]:
         """The fields sent, after the form was seen to be ours. Raises Problem."""
-        body = await read_body(self.request, BODY_LIMIT * FACTOR, media_type=MEDIA_TYPE)
-        fields = read_fields(body, {*known, FORM_KEY}, many)
-        if self.signed is not None:
-            sent = fields.get(FORM_KEY, [""])[0]
-            if not hmac.compare_digest(sent.encode(), self.signed.csrf.encode()):
-                raise Problem(403, "The form is not of this session", "Open the page again.")
+        fields = read_fields(await self._sent(), {*known, FORM_KEY}, many)
+        self._ours(fields.get(FORM_KEY, [""])[0])
         return fields
+
+    async def _sent(self) -> bytes:
+        if self._body is None:
+            limit = BODY_LIMIT * FACTOR
+            self._body = await read_body(self.request, limit, media_type=MEDIA_TYPE)
+        return self._body
+
+    def _ours(self, token: str) -> None:
+        signed = self.signed
+        if signed is not None and not hmac.compare_digest(token.encode(), signed.csrf.encode()):
+            raise Problem(403, "The form is not of this session", "Open the page again.")
+
+    async def prove(self) -> Response:
+        """Off to prove again who one is. What was sent is kept, and led back to. Raises Problem."""
+        pairs = read_pairs(await self._sent())
+        self._ours(dict(pairs).get(FORM_KEY, ""))
+        route = self.request.scope["route"].path.removeprefix(f"/{self.lang}/")
+        form = Form(route, self.path, tuple(p for p in pairs if p[0] != FORM_KEY))
+        keeping = await self.site.door.keep(self.request, self.signed, form)
+        response = self.go(f"confirm?next=confirm/form/{keeping.form_id}")
+        return self.site.door.remember(response, keeping)
 
     def show(self, template: str, status: int = 200, **values: Any) -> Response:
         return self.site.render(self, template, status, **values)
@@ -191,14 +232,10 @@ class Site:
             lstrip_blocks=True,
         )
         self._templates.globals["labels"] = labels
-        self._files: dict[str, tuple[bytes, str]] = {}
-        #: File name → address that carries the content's hash, so that it can be kept for ever.
-        self.static: dict[str, str] = {}
-        for name, media_type in _STATIC.items():
-            content = (resources.files("wasl_triage") / "static" / name).read_bytes()
-            tag = hashlib.sha256(content).hexdigest()[:12]
-            self.static[name] = f"/static/{tag}.{name.rpartition('.')[2]}"
-            self._files[self.static[name]] = (content, media_type)
+        self._templates.globals["telling"] = telling
+        self._files = StaticFiles("wasl_triage", _STATIC)
+        #: File name → address.
+        self.static = self._files.addresses
 
     # -- routes ----------------------------------------------------------------------------------
 
@@ -207,8 +244,10 @@ class Site:
         self._app = app
         app.add_api_route("/", self._root, methods=["GET", "HEAD"], include_in_schema=False)
         self.table.append(Route("GET", "/", None, open_to_all=True))
-        for path in self._files:
-            app.add_api_route(path, self._file, methods=["GET", "HEAD"], include_in_schema=False)
+        for path in self.static.values():
+            app.add_api_route(
+                path, self._files.serve, methods=["GET", "HEAD"], include_in_schema=False
+            )
             self.table.append(Route("GET", path, None, open_to_all=True))
 
     def add(
@@ -257,15 +296,16 @@ class Site:
             return page.trouble(403, page.say("This form was sent from another site."))
         if not route.open_to_all:
             if page.signed is None:
-                return page.go(f"sign-in?next={quote(page.path)}")
+                wanted = page.request.query_params.get("next") or page.path
+                return page.go(f"sign-in?next={quote(wanted)}")
             if not page.signed.accepted and page.path != "code":
                 return page.go("code")
             if route.needs is not None and not page.person.may(route.needs):
                 return page.trouble(403, page.say("Your role does not open this page."))
-            asked = route.method == "POST" and route.needs is not None
-            if asked and not self.door.fresh(page.signed, route.needs):
-                return page.go(f"confirm?next={quote(self._page_of(page.path))}")
+        acts = route.method == "POST" and route.needs is not None
         try:
+            if acts and not self.door.fresh(page.signed, route.needs):
+                return await page.prove()
             if page.signed is not None:
                 page.shared = {name: await ask(page) for name, ask in self.shared.items()}
             return await endpoint(page)
@@ -287,7 +327,7 @@ class Site:
         except KeyDestroyed:
             return page.trouble(410, page.say("This was erased on somebody’s wish."))
 
-    def _page_of(self, path: str) -> str:
+    def page_of(self, path: str) -> str:
         """The page a form stands on: the longest beginning of its address that can be opened."""
         parts = path.split("/")
         while parts and not any(p.fullmatch("/".join(parts)) for p in self._pages):
@@ -330,8 +370,3 @@ class Site:
         lang = self.language_for(wanted.strip()[:35])
         signed = await self.door.signed_in(request)
         return RedirectResponse(f"/{signed.lang if signed else lang}/", 303)
-
-    async def _file(self, request: Request) -> Response:
-        content, media_type = self._files[request.url.path]
-        headers = {"cache-control": "public, max-age=31536000, immutable"}
-        return Response(content, headers=headers, media_type=media_type)

@@ -3,15 +3,21 @@
 title. What has no title is shown as it is.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
 
 from wasl_schemas.events.common import Ground, GroundKind
 from wasl_schemas.rules import Flag
 
 from wasl_triage.console import labels
-from wasl_triage.console.site import Page
 from wasl_triage.domain.decisions import Missing
+
+if TYPE_CHECKING:
+    from wasl_triage.console.site import Page
 
 #: What a sentence may end with; a question of the pack ends with its own mark.
 _ENDS = (".", "?", "؟", "!")
@@ -28,6 +34,15 @@ class Told:
     fix: str
 
 
+def undoing(page: Page, language: str) -> str:
+    """What a partner is asked once what it acted on does not stand, in the partner's language."""
+    say = partial(page.site.catalogue.gettext, page.pack.language_for(language))
+    return say(
+        "We take back our request about the item below. Please undo what you did on it, and restore"
+        " the item."
+    )
+
+
 def told(page: Page, missing: Iterable[Missing]) -> list[Told]:
     return [_told(page, one) for one in missing]
 
@@ -40,9 +55,9 @@ def _told(page: Page, one: Missing) -> Told:
         field = place
         values["question"] = page.words(page.pack.questions[bare].text)
     name = labels.rabat(page, bare) if place == "rabat" and bare else labels.field(page, field)
-    message = page.tell(one.message, values)
+    message = page.say(one.message, **values)
     return Told(
-        name, message if message[-1:] in _ENDS else f"{message}.", page.tell(one.fix, values)
+        name, message if message[-1:] in _ENDS else f"{message}.", page.say(one.fix, **values)
     )
 
 
@@ -97,6 +112,47 @@ def category(page: Page, word: str) -> str:
 def queue(page: Page, word: str) -> str:
     known = page.pack.queues.get(word)
     return page.words(known.title) if known else word
+
+
+def act(page: Page, word: str) -> str:
+    """An act of the audit trail; looking at a queue bears the queue's name."""
+    if word in page.pack.queues:
+        return page.say("Looked at the queue “{queue}”", queue=queue(page, word))
+    return labels.act(page, word)
+
+
+def detail(page: Page, act: str, word: str) -> str:
+    """What an act of the audit trail was about: a word of a list by its title, else an id."""
+    match act:
+        case "assess" | "mark_golden":
+            return category(page, word)
+        case "move":
+            return queue(page, word)
+        case "ask_opinion" | "give_opinion":
+            return body(page, word)
+        case "skip":
+            return labels.skip_reason(page, word)
+        case "act_automatically":
+            return rule(page, word)
+        case "first_look_missed" | "confirmation_missed":
+            return labels.severity(page, word)
+        case "release" | "reopen":
+            return labels.why(page, word)
+        case _:
+            return word
+
+
+def language(page: Page, tag: str) -> str:
+    """A language as the reader calls it."""
+    spoken = {
+        "ary": page.say("Darija"),
+        "ary-Latn": page.say("Darija in Latin letters"),
+        "zgh": page.say("Amazigh"),
+        "zgh-Latn": page.say("Amazigh in Latin letters"),
+        "mul": page.say("several languages"),
+    }
+    known = page.site.locales[page.lang].languages
+    return spoken.get(tag) or str(known.get(tag) or tag)
 
 
 def body(page: Page, word: str) -> str:

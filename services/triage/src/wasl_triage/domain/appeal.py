@@ -35,8 +35,8 @@ class AppealState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Undoing:
-    """What an answer takes back: requests that can still be withdrawn, and requests and referrals
-    that can not, about which somebody must write.
+    """What an answer takes back: requests, what partners did on them included; and referrals, which
+    cannot be withdrawn: somebody must write to the authority.
     """
 
     withdrawn: tuple[str, ...] = ()
@@ -110,5 +110,5 @@ def undoing(case: Case, row: DecisionRow, chosen: Collection[str] | None) -> Und
         and d.withdrawn is None
         and DISPATCH.allows(d.state, "withdraw")
     )
-    done = {i for i, d in case.dispatches.items() if d.withdrawn is not None}
-    return Undoing(able, tuple(i for i in ids if i not in able and i not in done))
+    # Of the others a partner knows already, or has nothing to undo: only authorities are left.
+    return Undoing(able, tuple(i for i in ids if i in case.referrals))

@@ -11,11 +11,13 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from wasl_schemas.country_pack import CountryPack, may_fetch
+from wasl_schemas.events.case_updated_v1 import NO_GROUND
 from wasl_schemas.events.common import Ground, Severity
 from wasl_schemas.lifecycle import (
     ACTED,
     CASE,
     DISPATCH,
+    UNDOABLE,
     CaseState,
     DispatchState,
     ReferralState,
@@ -53,6 +55,8 @@ class Measure(StrEnum):
 
 #: From the mildest to the harshest.
 MEASURES = tuple(Measure)
+#: Reasons to close a case of which nothing was right: no ground, not the hub's, no report at all.
+_UNFOUNDED = frozenset({NO_GROUND, "out_of_scope", "not_a_report"})
 #: Asked, and nothing came of it.
 _WITHOUT_EFFECT = (DispatchState.REFUSED, DispatchState.NO_REPLY)
 
@@ -192,6 +196,21 @@ class DispatchRow:
     via: tuple[str, ...] = ()
     #: What is asked for; None: what the partner's rules say.
     measure: Measure | None = None
+    #: What the partner had done, which it was asked to undo.
+    undoes: DispatchState | None = None
+
+    def take_back(self, code: str) -> None:
+        """Ask no more; what the partner did already it is asked to undo. Raises
+        IllegalTransition.
+        """
+        DISPATCH.move(self.state, "withdraw")
+        self.withdrawn = code
+        self.note_undoing()
+
+    def note_undoing(self) -> None:
+        """Keep what is to be undone: the answer may have come before or after."""
+        if self.withdrawn is not None and self.state in UNDOABLE:
+            self.undoes = self.state
 
 
 @dataclass(slots=True)
@@ -338,6 +357,7 @@ class Case:
         consent_partner: bool,
         consent_authority: bool,
         via: Iterable[str] = (),
+        banks: Iterable[str] = (),
         flood: bool = False,
     ) -> None:
         """Count one more report. A fact an analyst had dismissed counts again, being new."""
@@ -350,6 +370,8 @@ class Case:
             self.facts[fact] = self.facts.get(fact, 0) + 1
         for hub in via:
             self.via[hub] = self.via.get(hub, 0) + 1
+        for bank in banks:
+            self.banks[bank] = self.banks.get(bank, 0) + 1
         self.consent_partner += consent_partner
         self.consent_authority += consent_authority
         if self.assessment is not None and self.assessment.dismissed:
@@ -365,6 +387,7 @@ class Case:
         consent_partner: bool,
         consent_authority: bool,
         via: Iterable[str] = (),
+        banks: Iterable[str] = (),
         flood: bool = False,
     ) -> None:
         """The exact opposite of :meth:`join`."""
@@ -383,6 +406,10 @@ class Case:
             self.via[hub] -= 1
             if not self.via[hub]:
                 del self.via[hub]
+        for bank in banks:
+            self.banks[bank] -= 1
+            if not self.banks[bank]:
+                del self.banks[bank]
         self.consent_partner -= consent_partner
         self.consent_authority -= consent_authority
 
@@ -549,6 +576,25 @@ class Case:
             and (d.round == self.round or d.four_eyes is FourEyes.POST)
         ]
 
+    @property
+    def upheld(self) -> bool | None:
+        """Whether people judged that there was something to act on, as far as it stands today.
+        None: they have not judged, or could not tell.
+        """
+        waits = {d.id for d in self.pending() if d.four_eyes is not FourEyes.POST}
+        stands = [
+            d
+            for d in self.decisions
+            if not d.automatic
+            and d.id not in waits
+            and d.reversed_by is None
+            and d.confirmed is not False
+        ]
+        if any(d.action in (Action.DISPATCH, Action.REFER) for d in stands):
+            return True
+        unfounded = any(d.close_reason in _UNFOUNDED for d in stands)
+        return False if unfounded else None
+
     def worked_by(self, person: str) -> bool:
         """Whether the person assessed it, or had a part in a decision about it."""
         people = {self.assessment.by} if self.assessment else set()
@@ -570,6 +616,12 @@ class Case:
         child = {Signal.MINOR_VICTIM, Signal.UNDER_13} & {Signal(f) for f in self.facts}
         return self.has_url and not child and all(may_fetch(pack, c) for c in spoken_of)
 
+    @property
+    def asked_back(self) -> bool:
+        """Nothing that was asked stands: that the item is online again is what is wanted."""
+        rows = self.dispatches.values()
+        return bool(rows) and all(r.withdrawn is not None for r in rows)
+
     def tried(self) -> frozenset[Measure]:
         """What partners were asked for, in any round, without effect."""
         rows = (r for r in self.dispatches.values() if r.state in _WITHOUT_EFFECT)
@@ -579,7 +631,9 @@ class Case:
         """Resolve or give up as the ledger's rows of this round say. True if the state changed."""
         rows = [r for r in self.dispatches.values() if r.round == self.round]
         acted = any(
-            r.state in ACTED and (r.changed_at or self.round_at) >= self.round_at
+            r.withdrawn is None
+            and r.state in ACTED
+            and (r.changed_at or self.round_at) >= self.round_at
             for r in self.dispatches.values()
         )
         before = self.state

@@ -36,6 +36,18 @@ def feedback_due(pack: CountryPack, severity: Severity, start: datetime) -> date
     return pack.due(start, pack.clock(severity).feedback)
 
 
+def appeal_due(pack: CountryPack, start: datetime) -> datetime:
+    """By when an appeal must have been answered, however grave its case is."""
+    return pack.due(start, pack.clocks.appeal_within)
+
+
+def opinion_due(pack: CountryPack, severity: Severity, start: datetime) -> datetime:
+    """By when another body is to answer: an opinion that comes after the reporter had to be told
+    something helps nobody.
+    """
+    return min(pack.due(start, pack.clocks.opinion_within), feedback_due(pack, severity, start))
+
+
 def confirm_due(pack: CountryPack, start: datetime) -> datetime:
     """By when the second person must have confirmed what already left."""
     return pack.due(start, pack.clocks.confirm_within)

@@ -20,11 +20,10 @@ from wasl_schemas.base import Model, Slug
 from wasl_schemas.country_pack import MAX_HOPS, CountryPack, PartnerKind, ReferWhen, Route
 from wasl_schemas.events.case_updated_v1 import NO_GROUND
 from wasl_schemas.events.common import Ground, GroundKind
-from wasl_schemas.taxonomy import Category, FourEyes, Safeguard, Signal
+from wasl_schemas.taxonomy import SPEECH, Category, FourEyes, Safeguard, Signal
 
 from wasl_triage.domain.case import MEASURES, Action, Measure
 from wasl_triage.domain.people import Permission, Person
-from wasl_triage.domain.severity import SPEECH
 
 #: Free text of staff; sealed before it is stored.
 Words = Annotated[str, StringConstraints(strip_whitespace=True, max_length=4000)]

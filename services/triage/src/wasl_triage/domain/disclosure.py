@@ -6,8 +6,11 @@ kept back (secondary suppression) until every hidden small count may be anything
 table is safe beside its own total; tables that share a total share nothing else.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from wasl_triage.domain.agreement import Kappa, by_label, kappa
 
 #: Counts below are not shown.
 SMALL = 5
@@ -45,7 +48,7 @@ class Table:
 
 def cell(count: int) -> Cell:
     """One count that stands alone."""
-    return Cell(None, small=True) if 0 < count < SMALL else Cell(count)
+    return Cell(None, small=True) if _is_small(count) else Cell(count)
 
 
 def table(counts: Mapping[str, int]) -> Table:
@@ -77,3 +80,50 @@ def _safe(counts: Mapping[str, int], small: set[str], kept: set[str]) -> bool:
     highest = rest - others - SMALL * len(kept)
     lowest = rest - others * most if not kept else 1
     return highest >= most and lowest <= 1
+
+
+@dataclass(frozen=True, slots=True)
+class Agreed:
+    """``overall``: None where the pairs that agree or that differ are 1 to 4. ``categories``: kappa
+    of "this one or another", of those where no count that follows from it is small.
+    """
+
+    overall: Kappa | None = None
+    categories: Mapping[str, Kappa] = field(default_factory=dict)
+
+
+def agreement(pairs: Sequence[tuple[str, str]]) -> Agreed:
+    """How far two raters agree, in two decimals.
+
+    From the pairs in all, the share that agrees and a category's kappa follow how often both named
+    it, only the first did, only the second did, and neither; each of these is a table over the
+    categories, and a category is shown where all four may be.
+    """
+    agree = Counter(a for a, b in pairs if a == b)
+    first = Counter(a for a, b in pairs if a != b)
+    second = Counter(b for a, b in pairs if a != b)
+    if any(_is_small(n) for n in (len(pairs), agree.total(), first.total())) or not pairs:
+        return Agreed()
+    tables = [(counts, table(counts)) for counts in (agree, first, second)]
+    told = by_label(pairs)
+    categories = {
+        label: _rounded(one)
+        for label, one in sorted(told.items())
+        if all(not n[label] or _shown(t, label) for n, t in tables)
+    }
+    if any(_is_small(len(pairs) - one.n) for one in told.values()):
+        categories = {}
+    return Agreed(_rounded(kappa(pairs)), categories)
+
+
+def _is_small(count: int) -> bool:
+    return 0 < count < SMALL
+
+
+def _shown(told: Table, label: str) -> bool:
+    return label in told.rows and told.rows[label].count is not None
+
+
+def _rounded(told: Kappa) -> Kappa:
+    parts = (told.observed, told.kappa, told.low, told.high)
+    return Kappa(told.n, *(None if x is None else round(x, 2) for x in parts))

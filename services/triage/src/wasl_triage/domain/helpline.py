@@ -111,6 +111,8 @@ class HelplineCase(Model):
     state: State = "open"
     closed_at: datetime | None = None
     survey: Survey | None = None
+    #: When retention looks at it next; None: it is open.
+    erase_at: datetime | None = None
     audit_seq: int = 0
     audit_hash: str = ""
     audit_at: datetime | None = None

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What may be erased, when, and what stops it: the country pack's clocks applied to reports and
-cases.
+"""What may be erased, when, and what stops it: the country pack's clocks applied to reports, cases
+and helpline cases.
 
 Nothing that is open or held is ever due, whatever the clocks say. A report in several cases waits
 for the last of them; a report that came after its case had ended has its own clock. What has no
@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Literal
 
 from wasl_schemas.country_pack import CountryPack, Retention
 
@@ -26,13 +27,13 @@ class Data(StrEnum):
     CONTACT = "contact"
     #: What the reporter wrote, messages included; of a case, the desk's own notes.
     TEXT = "text"
-    #: The row of a report, or a whole case.
+    #: The row of a report, or a whole case; of the helpline, all there is.
     RECORD = "record"
 
 
 #: Names of the pack's clocks.
 _CLOCK = {Data.CONTACT: "contact", Data.TEXT: "report-text", Data.RECORD: "case-metadata"}
-AUDIT_CLOCK = "audit-log"
+AUDIT_CLOCK, HELPLINE_CLOCK = "audit-log", "helpline-case"
 
 
 class Stop(StrEnum):
@@ -84,9 +85,11 @@ def together(rests: Iterable[Rest]) -> Rest:
 
 @dataclass(frozen=True, slots=True)
 class Thing:
-    """A report or a case. ``received_at``: of the report, or of the case's newest."""
+    """A report, a case or a helpline case. ``received_at``: of the report, or of the case's newest;
+    when a helpline case was opened.
+    """
 
-    kind: str
+    kind: Literal["report", "case", "helpline"]
     id: str
     received_at: datetime
 
@@ -94,7 +97,7 @@ class Thing:
 def judge(pack: CountryPack, thing: Thing, data: Data, rest: Rest, now: datetime) -> Line:
     """Whether that of the thing is due."""
     kind, id_, received_at = thing.kind, thing.id, thing.received_at
-    rule = clock(pack, _CLOCK[data])
+    rule = clock(pack, HELPLINE_CLOCK if kind == "helpline" else _CLOCK[data])
     if rule is None:
         return Line(kind, id_, data, None, Stop.NO_CLOCK)
     due: datetime | None = None
@@ -110,11 +113,14 @@ def judge(pack: CountryPack, thing: Thing, data: Data, rest: Rest, now: datetime
     return Line(kind, id_, data, due, stop)
 
 
-def first_look(pack: CountryPack, since: datetime | None, *, held: bool) -> datetime | None:
+def first_look(
+    pack: CountryPack, since: datetime | None, *, held: bool, helpline: bool = False
+) -> datetime | None:
     """When something of a case may be due for the first time; None while it is open or held."""
     if since is None or held:
         return None
-    rules = [r for name in _CLOCK.values() if (r := clock(pack, name)) is not None]
+    names = (HELPLINE_CLOCK,) if helpline else _CLOCK.values()
+    rules = [r for name in names if (r := clock(pack, name)) is not None]
     return min((pack.due(since, r.keep) for r in rules), default=since + _NEVER)
 
 

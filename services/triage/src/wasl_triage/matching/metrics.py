@@ -1,7 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """What `wasl-triage-matching serve` measures. Labels are names of the settings; no hash is one."""
 
-from wasl_chassis.metrics import Metric
+from wasl_chassis.metrics import Metric, Metrics
+
+#: Of every process that looks up, triage included.
+INDEX_REFUSED = Metric(
+    "gauge",
+    "wasl_matching_index_refused",
+    "1: the newest index was refused at load; look-ups use the one before, or none.",
+)
 
 METRICS = (
     Metric("gauge", "wasl_build_info", "1, with the build in its labels.", ("service", "version")),
@@ -30,6 +37,17 @@ METRICS = (
         ("bank",),
     ),
     Metric(
+        "gauge",
+        "wasl_matching_bank_kept",
+        "1: the bank's list was refused at the last build; it has the hashes of an earlier one.",
+        ("bank",),
+    ),
+    Metric(
         "gauge", "wasl_matching_built_timestamp_seconds", "When what serves was built, Unix time."
     ),
+    INDEX_REFUSED,
 )
+
+
+def record_index(metrics: Metrics, *, healthy: bool) -> None:
+    metrics.set("wasl_matching_index_refused", int(not healthy))

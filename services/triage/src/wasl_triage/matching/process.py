@@ -21,7 +21,7 @@ from wasl_chassis.serving import HttpServer
 
 from wasl_triage.matching.api import lookup_app
 from wasl_triage.matching.matcher import Matcher
-from wasl_triage.matching.metrics import METRICS
+from wasl_triage.matching.metrics import METRICS, record_index
 from wasl_triage.matching.settings import ServeSettings
 
 log = logging.getLogger(__name__)
@@ -104,12 +104,14 @@ class LookupProcess:
 
     def _follow(self) -> None:
         view = self._matcher.view()
+        record_index(self.metrics, healthy=self._matcher.healthy)
         if view is None:
             return
         manifest = view.manifest
         self.metrics.set("wasl_matching_built_timestamp_seconds", manifest.built_at.timestamp())
         for shelved in manifest.banks:
             self.metrics.set("wasl_matching_bank_hashes", shelved.hashes, bank=shelved.id)
+            self.metrics.set("wasl_matching_bank_kept", int(shelved.kept), bank=shelved.id)
             if shelved.synced_at is not None:
                 self.metrics.set(
                     "wasl_matching_bank_synced_timestamp_seconds",

@@ -46,6 +46,8 @@ class Shelved(Model):
     refused: dict[str, int] = Field(default_factory=dict)
     #: When its exchange was last heard to the end.
     synced_at: datetime | None = None
+    #: Its list could not be read at the last build: it has the hashes of an earlier one.
+    kept: bool = False
 
 
 class Manifest(Model):
@@ -180,7 +182,7 @@ def _read(directory: Path, before: Manifest | None, base: Index | None) -> _Desi
                 raise
             records.back_to(place)
             _keep(folder(directory), before, base, records, bank.id)
-            desired.shelved[bank.id] = had.model_copy(update={"bank": bank})
+            desired.shelved[bank.id] = had.model_copy(update={"bank": bank, "kept": True})
             desired.wrong.append(str(error))
     return desired
 

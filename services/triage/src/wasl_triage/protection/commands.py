@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from pydantic import Field, SecretStr
 from wasl_chassis.clock import Clock
@@ -19,7 +19,7 @@ from wasl_chassis.failures import Conflict
 from wasl_chassis.metrics import Metrics
 from wasl_chassis.operating import (
     Command,
-    CommandGroup,
+    Commands,
     Desk,
     FileCommand,
     Option,
@@ -36,11 +36,12 @@ from wasl_schemas.country_pack import CountryPack, CountryPackError, load_countr
 from wasl_triage.audit import sealing, verify
 from wasl_triage.audit.exporting import Export, NotSealed, key_text, write
 from wasl_triage.audit.trail import Stream, journal
+from wasl_triage.domain.disclosure import SMALL, Cell
 from wasl_triage.domain.retention import AUDIT_CLOCK, Line, clock
 from wasl_triage.metrics import METRICS
-from wasl_triage.protection import subject_requests
 from wasl_triage.protection.retention import Retention
 from wasl_triage.protection.wiring import audit_keys, dependents
+from wasl_triage.quality.figures import Figures
 from wasl_triage.settings import AuditSettings
 
 log = logging.getLogger(__name__)
@@ -155,17 +156,39 @@ def _gone(pack: CountryPack, now: datetime) -> date | None:
 
 async def seals_(desk: Desk, _: str) -> Sequence[Row]:
     since = _day(desk, "since") or desk.clock.now().date() - timedelta(days=31)
+    private, known = audit_keys(read(AuditCommandSettings))
+    own = sealing.public(private)
     return [
-        {"day": s.day, "rows": s.rows, "root": s.root, "seal": s.hash}
+        {"day": s.day, "rows": s.rows, "root": s.root, "seal": s.hash, "by": _whose(s, own, known)}
         for s in await sealing.seals(desk.store, since.isoformat())
     ]
 
 
-async def key(_: Desk, __: str) -> Sequence[Row]:
-    private, known = audit_keys(read(AuditCommandSettings))
+def _whose(seal: sealing.Seal, own: str, known: frozenset[str]) -> str:
+    """Which key it was signed with: one of ours, or one that nobody named."""
+    word = "in use" if seal.key == own else "former" if seal.key in known else "unknown"
+    return f"{word} {key_text(seal.key).rpartition(':')[2][:16]}"
+
+
+async def key(desk: Desk, _: str) -> Sequence[Row]:
+    settings = read(AuditCommandSettings)
+    private, known = audit_keys(settings)
     own = sealing.public(private)
-    rows: list[Row] = [{"key": "in use", "value": key_text(own)}]
-    return rows + [{"key": "former", "value": key_text(k)} for k in sorted(known - {own})]
+    days: dict[str, list[str]] = {own: [], **{k: [] for k in sorted(known)}}
+    for seal in await sealing.seals(desk.store):
+        days.setdefault(seal.key, []).append(seal.day)
+    made = "derived from the master key" if settings.triage_audit_key is None else "of its own"
+    return [
+        {
+            "key": "in use" if k == own else "former" if k in known else "unknown",
+            "value": key_text(k),
+            "made": made if k == own else None,
+            "days": len(signed),
+            "first": signed[0] if signed else None,
+            "last": signed[-1] if signed else None,
+        }
+        for k, signed in days.items()
+    ]
 
 
 async def export(desk: Desk, _: str) -> Sequence[Row]:
@@ -252,59 +275,70 @@ async def run(desk: Desk, _: str) -> Sequence[Row]:
 
 
 async def register(desk: Desk, _: str) -> Sequence[Row]:
-    hub: Any = _Hub(desk, read(AuditCommandSettings))
-    return [f.model_dump(mode="json") for f in await subject_requests.figures(hub)]
+    settings = read(ProtectionSettings)
+    hub = _Hub(desk, settings)
+    figures = Figures(hub, _pack(settings))
+    rows: list[Row] = []
+    for month in reversed(figures.months()):
+        told = await figures.of(month)
+        for what, one in (("kind", told.subject_requests), ("answer", told.subject_answers)):
+            rows += [
+                {"month": month, "by": what, "value": value, "count": _count(cell)}
+                for value, cell in one.rows.items()
+            ]
+        if told.subject_requests.total.count != 0:
+            total = _count(told.subject_requests.total)
+            rows.append({"month": month, "by": "all", "value": "", "count": total})
+    return rows
+
+
+def _count(told: Cell) -> str:
+    if told.count is not None:
+        return str(told.count)
+    return f"<{SMALL}" if told.small else "hidden"
 
 
 _SINCE = Option("since", "DAY", "From this day on, such as 2026-01-31.")
-GROUPS: tuple[CommandGroup, ...] = (
-    CommandGroup(
-        "audit",
-        "The audit trail: its seals, its check, its export.",
-        (
-            Command(
-                "verify",
-                "Recompute every chain and seal. Exit status 1: something was changed, and where.",
-                verify_,
-                options=(_SINCE, Option("day", "DAY", "This day alone.")),
-            ),
-            Command(
-                "seals",
-                "Roots of sealed days, to write down where the hub's operators cannot change them.",
-                seals_,
-                options=(_SINCE,),
-            ),
-            Command("key", "The public key of the seals, to publish.", key),
-            Command(
-                "export",
-                "Write rows with their proofs to a file that can be checked without the hub.",
-                export,
-                options=(
-                    Option("since", "DAY", "The first day.", required=True),
-                    Option("until", "DAY", "The last day, which must be sealed.", required=True),
-                    Option("case", "ID", "Only this case's rows."),
-                    Option("to", "FILE", "A new file, such as audit.zip.", required=True),
-                ),
-            ),
-            FileCommand("check", "Check an export; needs no database and no settings.", check),
+AUDIT: Commands = (
+    Command(
+        "verify",
+        "Recompute every chain and seal. Exit status 1: something was changed, and where.",
+        verify_,
+        options=(_SINCE, Option("day", "DAY", "This day alone.")),
+    ),
+    Command(
+        "seals",
+        "Roots of sealed days, to write down where the hub's operators cannot change them.",
+        seals_,
+        options=(_SINCE,),
+    ),
+    Command(
+        "key",
+        "The public key of the seals, to publish; and which days each key signed.",
+        key,
+    ),
+    Command(
+        "export",
+        "Write rows with their proofs to a file that can be checked without the hub.",
+        export,
+        options=(
+            Option("since", "DAY", "The first day.", required=True),
+            Option("until", "DAY", "The last day, which must be sealed.", required=True),
+            Option("case", "ID", "Only this case's rows."),
+            Option("to", "FILE", "A new file, such as audit.zip.", required=True),
         ),
     ),
-    CommandGroup(
-        "retention",
-        "What is kept until when, and its erasure.",
-        (
-            Command(
-                "plan",
-                "What would be erased now, and what stops the rest. Changes nothing.",
-                plan,
-                options=(Option("ids", "FATE", "List ids of this fate: due, held, open …"),),
-            ),
-            Command("run", "Erase what is due, now.", run),
-        ),
+    FileCommand("check", "Check an export; needs no database and no settings.", check),
+)
+RETENTION: Commands = (
+    Command(
+        "plan",
+        "What would be erased now, and what stops the rest. Changes nothing.",
+        plan,
+        options=(Option("ids", "FATE", "List ids of this fate: due, held, open …"),),
     ),
-    CommandGroup(
-        "subject-requests",
-        "The register of data subjects' requests.",
-        (Command("figures", "The register as counts: nobody is named.", register),),
-    ),
+    Command("run", "Erase what is due, now.", run),
+)
+SUBJECT_REQUESTS: Commands = (
+    Command("figures", "The register by month, small counts hidden.", register),
 )

@@ -7,6 +7,7 @@ meanwhile is kept under the hold's own key, which goes when the hold is lifted. 
 receipt may still withdraw: that erasure is theirs, not the hub's.
 """
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -66,11 +67,12 @@ class Hold(Model):
 
 
 class Original(Model):
-    """A report's text as it was before a redaction, sealed with the hold's key."""
+    """A text as it was before a redaction, sealed with the hold's key."""
 
     original_id: str
     hold_id: str
-    report_id: str
+    #: Whose text or message it is; None: a note of the desk.
+    report_id: str | None
     content: str
     kept_at: datetime
 
@@ -206,27 +208,40 @@ async def standing(hub: Hub, case_id: str) -> list[Hold]:
 
 
 async def keep_original(hub: Hub, uow: UnitOfWork, report: Report, text: str) -> int:
-    """Keep a report's text under every hold that stands over it; how many those are.
+    """Keep a report's text under every hold that stands over it; how many those are."""
+    return await keep_originals(hub, uow, report.cases, report.id, text, report_id=report.id)
 
-    The first text kept under a hold is the original: later ones are redacted already. Writes the
-    report's cases, so that a hold set meanwhile makes the commit fail.
+
+async def keep_originals(
+    hub: Hub,
+    uow: UnitOfWork,
+    cases: Iterable[str],
+    key: str,
+    text: str,
+    *,
+    report_id: str | None = None,
+) -> int:
+    """Keep a text under every hold that stands over one of these cases; how many those are.
+
+    The first text kept of a ``key`` under a hold is the original: later ones are redacted already.
+    Writes the cases, so that a hold set meanwhile makes the commit fail.
     """
     kept = 0
-    for case_id in report.cases:
+    for case_id in cases:
         case = await uow.get(CASES, case_id)
         if case is None:
             continue
         uow.put(CASES, case)
         for hold in await standing(hub, case_id):
             kept += 1
-            key = f"{hold.hold_id}|{report.id}"
-            if await uow.get(ORIGINALS, key) is None:
+            original = f"{hold.hold_id}|{key}"
+            if await uow.get(ORIGINALS, original) is None:
                 uow.put(
                     ORIGINALS,
                     Original(
-                        original_id=key,
+                        original_id=original,
                         hold_id=hold.hold_id,
-                        report_id=report.id,
+                        report_id=report_id,
                         content=await uow.keys.seal(hold.hold_id, ORIGINAL, text),
                         kept_at=uow.now(),
                     ),

@@ -8,14 +8,12 @@ it at all; for anybody else what was detected is blacked out, and can be blacked
 from collections import Counter
 from dataclasses import dataclass
 
-from wasl_chassis.failures import KeyDestroyed
 from wasl_chassis.work import UnitOfWork
 from wasl_schemas.country_pack import CountryPack
-from wasl_schemas.events.report_submitted_v1 import ReportContent
 
 from wasl_triage.audit.trail import audit, looked
-from wasl_triage.cases.sheets import SHOWN_REPORTS, opened
-from wasl_triage.casework import CONTENT, NOTE, Hub
+from wasl_triage.cases.sheets import SHOWN_REPORTS
+from wasl_triage.casework import NOTE, Hub, opened
 from wasl_triage.desk import Desk, NoSuchCase, Refused, need
 from wasl_triage.domain import signals
 from wasl_triage.domain.case import Case
@@ -23,6 +21,7 @@ from wasl_triage.domain.people import Permission, Person
 from wasl_triage.domain.second_look import closed
 from wasl_triage.domain.signals import Found
 from wasl_triage.protection.holds import HOLDS, Hold, Holds
+from wasl_triage.protection.redaction import content_of
 from wasl_triage.protection.retention import Retention
 from wasl_triage.repository import CASES, REPORTS, Report
 
@@ -122,7 +121,7 @@ class Protected:
                 raise Refused(
                     "Your budget for distressing cases is used up today", "Stop for today."
                 )
-            text = await self._narrative(uow, report)
+            text = (await content_of(uow, report)).narrative
             found = signals.personal_data(text)
             masked = not person.may(Permission.UNMASK) or closed(self._pack, case, person.name)
             if masked:
@@ -146,15 +145,3 @@ class Protected:
             seen += 1
             counts[line.kind, line.data.value, line.stop.value if line.stop else "due"] += 1
         return Plan(dict(sorted(counts.items())), cut=seen == LINES)
-
-    @staticmethod
-    async def _narrative(uow: UnitOfWork, report: Report) -> str:
-        if report.content is None:
-            raise Refused("The report has no text any more", "Nothing is left to black out.")
-        try:
-            text = await uow.keys.open(report.content, CONTENT)
-        except KeyDestroyed:
-            raise Refused(
-                "The report has no text any more", "Nothing is left to black out."
-            ) from None
-        return ReportContent.model_validate_json(text, extra="ignore").narrative

@@ -2,8 +2,9 @@
 """Erases what the country pack's clocks say is over, and shows beforehand what that will be.
 
 Contacts first, then texts (the report's data key is destroyed, as a withdrawal does), then the
-records. Each commit also writes every case it relied on: whoever opens or holds one meanwhile makes
-it fail. What was erased is audited and counted; the cases' figures stay as counts.
+records, helpline cases as a whole. Each commit also writes every case it relied on: whoever opens
+or holds one meanwhile makes it fail. What was erased is audited and counted; the cases' figures
+stay as counts.
 """
 
 import logging
@@ -11,7 +12,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from wasl_chassis.failures import Conflict
 from wasl_chassis.store import Changes, Collection, Doc
@@ -23,10 +24,12 @@ from wasl_schemas.lifecycle import CASE
 
 from wasl_triage import metrics as measure
 from wasl_triage.audit.sealing import ENDS, SEALS, rows_of
-from wasl_triage.audit.trail import AUDIT, HEADS, Stream, audit, journal
+from wasl_triage.audit.trail import AUDIT, HEADS, Head, Stream, audit, journal
+from wasl_triage.care.helpline import HELPLINE, audited
 from wasl_triage.casework import Hub
 from wasl_triage.domain import retention
 from wasl_triage.domain.case import CLOCK, Case
+from wasl_triage.domain.helpline import HelplineCase
 from wasl_triage.domain.retention import Data, Line, Rest, Stop, Thing
 from wasl_triage.repository import (
     CASES,
@@ -107,7 +110,9 @@ class Retention:
     # -- looking -----------------------------------------------------------------------------------
 
     async def plan(self) -> AsyncIterator[Line]:
-        """Every line of every settled case and of every report without one; nothing is changed."""
+        """Every line of every settled case, of every report without one, and of every closed
+        helpline case; nothing is changed.
+        """
         store, now, last = self._hub.store, self._hub.clock.now(), ""
         while True:
             where = {"_id": {"$gt": last}, "state": {"$in": _SETTLED}}
@@ -121,6 +126,16 @@ class Retention:
             last = docs[-1]["_id"]
         for doc in await store.find(REPORTS, {"cases": []}, sort=(("received_at", 1),)):
             yield self._bare(REPORTS.decode(doc), now)
+        last = ""
+        while True:
+            where = {"_id": {"$gt": last}, "state": "closed"}
+            docs = await store.find(HELPLINE, where, sort=(("_id", 1),), limit=200)
+            for doc in docs:
+                helped = HELPLINE.decode(doc)
+                yield self._helped(helped, (await self._linked(self._hub.unit(), helped))[0], now)
+            if len(docs) < 200:
+                break
+            last = docs[-1]["_id"]
 
     async def _rest(self, uow: UnitOfWork, case: Case) -> tuple[Rest, list[Case]]:
         """The case with those it is worked with, and all the cases that says."""
@@ -201,14 +216,25 @@ class Retention:
 
     async def loop(self) -> bool:
         """One turn, as the setting allows. True: there is more."""
+        metrics = self._hub.metrics
+        for mode in get_args(Mode):
+            metrics.set("wasl_triage_retention_mode", int(mode == self._mode), mode=mode)
         if self._mode == "off":
             return False
         await self.gauge()
-        return self._mode == "on" and (await self.turn()).more
+        if self._mode == "plan":
+            return False
+        done = await self.turn()
+        if not done.busy:
+            now = self._hub.clock.now().timestamp()
+            metrics.set("wasl_triage_retention_last_success_timestamp_seconds", now)
+        return done.more
 
     async def gauge(self) -> None:
         now = self._hub.clock.now()
-        due = await self._hub.store.count(CASES, {"erase_at": {"$lte": now}})
+        count = self._hub.store.count
+        due = await count(CASES, {"erase_at": {"$lte": now}})
+        due += await count(HELPLINE, {"state": "closed", "erase_at": {"$lte": now}})
         self._hub.metrics.set("wasl_triage_retention_due", due)
 
     async def turn(self) -> Erased:
@@ -224,12 +250,14 @@ class Retention:
         for doc in docs:
             done += await self._case(doc["_id"], now)
         bare, more = await self._bare_reports(now)
-        done += bare
+        helped, beside = await self._helpline(now)
+        done += [*bare, *helped]
+        more |= beside
         more |= await self._audit(now)
         for data in Data:
-            for kind in ("report", "case"):
+            for kind in ("report", "case", "helpline"):
                 count = sum((x.data, x.kind) == (data, kind) for x in done)
-                word = "case" if (data, kind) == (Data.RECORD, "case") else data.value
+                word = kind if data is Data.RECORD and kind != "report" else data.value
                 measure.record_erased(hub.metrics, word, count)
         if done:
             log.info("retention erased what was over", extra={"things": len(done)})
@@ -443,6 +471,60 @@ class Retention:
             return done
 
         return await self._hub.transact(work), len(due) == _ROWS_A_COMMIT
+
+    # -- the helpline ------------------------------------------------------------------------------
+
+    async def _helpline(self, now: datetime) -> tuple[list[Line], bool]:
+        """Closed helpline cases whose time has come; those of before they had a clock, too."""
+        store, limit = self._hub.store, CASES_A_TURN
+        docs = [
+            *await store.find(
+                HELPLINE, {"state": "closed", "erase_at": {"$lte": now}}, limit=limit
+            ),
+            *await store.find(HELPLINE, {"state": "closed", "erase_at": None}, limit=limit),
+        ]
+        done: list[Line] = []
+        for doc in docs:
+            work = partial(self._helpline_case, case_id=doc["_id"], now=now)
+            try:
+                line = await self._hub.transact(work)
+            except Conflict:
+                log.info("a helpline case was busy while retention looked at it")
+                continue
+            if line is not None and line.stop is None:
+                done.append(line)
+        return done, len(docs) >= limit
+
+    async def _helpline_case(self, uow: UnitOfWork, case_id: str, now: datetime) -> Line | None:
+        case = await uow.get(HELPLINE, case_id)
+        if case is None or case.state != "closed":
+            return None
+        held, linked = await self._linked(uow, case)
+        line = self._helped(case, held, now)
+        for other in linked:
+            uow.put(CASES, other)  # unchanged, but guarded: see the module
+        if line.stop is not None:
+            look = retention.next_look([line], now)
+            uow.put(HELPLINE, case.model_copy(update={"erase_at": look}))
+            return line
+        case = audited(uow, case, CLOCK, "erase_case")
+        tail = {"seq": case.audit_seq, "hash": case.audit_hash, "at": case.audit_at}
+        uow.put(HEADS, Head.model_validate({"stream": case.id, **tail}))
+        await uow.keys.destroy(case.id)
+        await uow.delete(HELPLINE, case.id)
+        return line
+
+    async def _linked(self, uow: UnitOfWork, case: HelplineCase) -> tuple[bool, list[Case]]:
+        """The content cases it names, itself or by a report; and whether one of them is held."""
+        ids = dict.fromkeys(case.linked)
+        for report in (await self._hub.store.read(REPORTS, list(ids))).values():
+            ids |= dict.fromkeys(REPORTS.decode(report).cases)
+        found = [c for i in ids if (c := await uow.get(CASES, i)) is not None]
+        return any(c.held for c in found), found
+
+    def _helped(self, case: HelplineCase, held: bool, now: datetime) -> Line:
+        thing = Thing("helpline", case.id, case.opened_at)
+        return retention.judge(self._pack, thing, Data.RECORD, Rest(case.closed_at, held), now)
 
     # -- the audit trail ---------------------------------------------------------------------------
 

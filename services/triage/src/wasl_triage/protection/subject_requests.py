@@ -3,17 +3,15 @@
 done.
 
 Who asked and what they wrote is sealed under a key of the request's own, which goes a year after
-the answer. What is left names nobody, and is what the register's figures are made of. The country
+the answer. What is left names nobody; its counts are in ``quality/figures.py``. The country
 pack's deadlines are the clocks (for rectification, law 09-08, article 8: ten clear days).
 """
 
-from collections import Counter
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
 from pydantic import Field
-from wasl_chassis.failures import KeyDestroyed
 from wasl_chassis.store import Collection, Index
 from wasl_chassis.work import UnitOfWork
 from wasl_schemas.base import Model, Slug, Timestamp
@@ -21,7 +19,7 @@ from wasl_schemas.country_pack import CountryPack
 from wasl_schemas.ids import CaseId, ReportId, uuid7
 
 from wasl_triage.audit.trail import Stream, journal
-from wasl_triage.casework import Hub
+from wasl_triage.casework import Hub, opened
 from wasl_triage.desk import Refused, need
 from wasl_triage.domain.decisions import Words
 from wasl_triage.domain.people import EVERY_QUEUE, Permission, Person
@@ -132,16 +130,6 @@ class Opened(Model):
     notes: tuple[str | None, ...]
 
 
-class Figure(Model):
-    """The register as numbers: requests of a kind that came in a month and ended in a state."""
-
-    month: str
-    kind: Kind
-    state: State
-    count: int
-    late: int
-
-
 def _encode(request: SubjectRequest) -> dict[str, Any]:
     doc = request.model_dump(mode="python", exclude={"request_id"})
     doc["kind"], doc["state"] = request.kind.value, request.state.value
@@ -231,17 +219,17 @@ class SubjectRequests:
         async def work(uow: UnitOfWork) -> Opened:
             request = await self._get(uow, request_id)
             await self._tell(uow, person, "read", request)
-            notes = [await _text(uow, s.note, _STEP) for s in request.steps]
+            notes = [await opened(uow, s.note, _STEP) for s in request.steps]
             return Opened(
                 request=request,
-                identity=await _text(uow, request.identity, _WHO),
-                text=await _text(uow, request.text, _TEXT),
+                identity=await opened(uow, request.identity, _WHO),
+                text=await opened(uow, request.text, _TEXT),
                 notes=tuple(notes),
             )
 
-        opened = await self._hub.transact(work)
-        seen = await self._as_seen(person, opened.request)
-        return opened.model_copy(update={"request": seen})
+        found = await self._hub.transact(work)
+        seen = await self._as_seen(person, found.request)
+        return found.model_copy(update={"request": seen})
 
     async def waiting(self, person: Person) -> list[SubjectRequest]:
         """Requests not closed, the one due first first. Raises Forbidden."""
@@ -250,11 +238,6 @@ class SubjectRequests:
             SUBJECT_REQUESTS, {"state": {"$in": _OPEN}}, sort=(("due", 1),), limit=_SHOWN
         )
         return [await self._as_seen(person, SUBJECT_REQUESTS.decode(d)) for d in docs]
-
-    async def figures(self, person: Person) -> list[Figure]:
-        """The whole register as counts. Raises Forbidden."""
-        need(person, Permission.FIGURES)
-        return await figures(self._hub)
 
     async def tidy(self) -> bool:
         """Destroy identity and texts of requests that were closed long ago; and the gauges."""
@@ -277,6 +260,9 @@ class SubjectRequests:
         late = await store.count(SUBJECT_REQUESTS, {"state": {"$in": _OPEN}, "due": {"$lte": now}})
         self._hub.metrics.set("wasl_triage_subject_requests", waiting - late, state="in_time")
         self._hub.metrics.set("wasl_triage_subject_requests", late, state="overdue")
+        settled = await store.find(SUBJECT_REQUESTS, {"closed_at": {"$gte": now - KEPT}})
+        after = sum(SUBJECT_REQUESTS.decode(d).overdue(now) for d in settled)
+        self._hub.metrics.set("wasl_triage_subject_requests", after, state="settled_late")
         return len(docs) == 100
 
     async def _as_seen(self, person: Person, request: SubjectRequest) -> SubjectRequest:
@@ -308,26 +294,3 @@ class SubjectRequests:
     @staticmethod
     async def _tell(uow: UnitOfWork, person: Person, what: str, request: SubjectRequest) -> None:
         await journal(uow, Stream.SUBJECT_REQUESTS, person.name, what, request.request_id)
-
-
-async def _text(uow: UnitOfWork, sealed: str | None, field: str) -> str | None:
-    if sealed is None:
-        return None
-    try:
-        return await uow.keys.open(sealed, field)
-    except KeyDestroyed:
-        return None
-
-
-async def figures(hub: Hub) -> list[Figure]:
-    """Counts by month, kind and state, oldest month first."""
-    now, counts, late = hub.clock.now(), Counter[Any](), Counter[Any]()
-    for doc in await hub.store.find(SUBJECT_REQUESTS, {}):
-        request = SUBJECT_REQUESTS.decode(doc)
-        key = (request.received_at.strftime("%Y-%m"), request.kind, request.state)
-        counts[key] += 1
-        late[key] += request.overdue(now)
-    return [
-        Figure(month=key[0], kind=key[1], state=key[2], count=n, late=late[key])
-        for key, n in sorted(counts.items())
-    ]

@@ -7,6 +7,7 @@ what is not said here is kept.
 
 import base64
 import binascii
+import logging
 from typing import Any, TypedDict
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -17,6 +18,7 @@ from wasl_schemas.country_pack import CountryPack
 
 from wasl_triage.api.protection import ProtectionRooms
 from wasl_triage.audit import sealing
+from wasl_triage.audit.exporting import key_text
 from wasl_triage.campaigns import SKETCHES
 from wasl_triage.care.paging import PAGES
 from wasl_triage.cases.appeals import APPEALS
@@ -28,6 +30,8 @@ from wasl_triage.protection.retention import Beside, Retention, Waits
 from wasl_triage.quality.kept import GOLDEN, REVIEWS
 from wasl_triage.rules.memory import RULE_HITS
 from wasl_triage.settings import AuditSettings, TriageSettings
+
+log = logging.getLogger(__name__)
 
 #: AUDIT among them.
 COLLECTIONS: tuple[Collection[Any], ...] = (*sealing.ALL, *holds.ALL, *subject_requests.ALL)
@@ -77,12 +81,24 @@ def audit_keys(settings: AuditSettings) -> tuple[Ed25519PrivateKey, frozenset[st
     return sealing.signing_key(secret, derived=own is None), former
 
 
+def say_key(settings: AuditSettings) -> Ed25519PrivateKey:
+    """The key that signs; a warning where nobody chose one. Raises SettingsError."""
+    private, _ = audit_keys(settings)
+    if settings.triage_audit_key is None:
+        log.warning(
+            "the audit trail is sealed with a key derived from the master key: whoever has that one"
+            " can seal it anew; set WASL_TRIAGE_AUDIT_KEY to part the two",
+            extra={"key": key_text(sealing.public(private))},
+        )
+    return private
+
+
 def start(
     service: Service, settings: TriageSettings, pack: CountryPack, desk: Desk
 ) -> ProtectionRooms:
     """Register the loops; the rooms for the API's routes."""
     rooms = ProtectionRooms.of(service, pack, desk)
-    private, _ = audit_keys(settings)
+    private = say_key(settings)
     sealer = sealing.Sealer(service, private, holder=settings.replica)
     retention = Retention(
         service, pack, holder=settings.replica, mode=settings.triage_retention, **dependents()

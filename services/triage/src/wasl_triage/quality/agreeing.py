@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How far second people agree with first ones, as figures without names.
+"""How far a person and those they share second looks with agree: for themselves alone.
 
 Only pairs of judgements count for kappa: a second person who merely confirmed has seen the answer,
-so their yes and no are counted beside it and never as agreement. A person may see their own.
+so their yes and no are counted beside it and never as agreement. What everybody may know is in
+``figures.py``.
 """
 
 from dataclasses import dataclass
@@ -33,17 +34,17 @@ class Agreements:
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
 
-    async def figures(self, person: Person, since: datetime, *, own: bool = False) -> Figures:
-        """Since a time, over everybody; ``own``: over pairs this person is one of."""
-        need(person, Permission.SECOND_LOOK if own else Permission.FIGURES)
+    async def own(self, person: Person, since: datetime) -> Figures:
+        """Over the pairs since a time that this person is one of. Audited."""
+        need(person, Permission.SECOND_LOOK)
         docs = await self._hub.store.find(AGREEMENTS, {"at": {"$gte": since}})
         rows = [AGREEMENTS.decode(d) for d in docs]
 
         async def work(uow: UnitOfWork) -> None:
-            await looked(uow, person.name, "figures", "agreement", "own" if own else "")
+            await looked(uow, person.name, "figures", "agreement", "own")
 
         await self._hub.transact(work)
-        return _figures([r for r in rows if not own or person.name in (r.first, r.second)])
+        return _figures([r for r in rows if person.name in (r.first, r.second)])
 
 
 def _figures(rows: list[Agreement]) -> Figures:

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Figures of the desk for everybody: one calendar month, naming nobody and no case.
+"""Figures of the desk for everybody, the only way they leave it: one calendar month, naming nobody
+and no case.
 
-Months do not overlap, so that no two answers can be subtracted from each other; small counts are
-hidden (:mod:`wasl_triage.domain.disclosure`). What has an index is counted in the database; what is
-inside cases is read from at most ``MOST`` of the month's. An answer is kept for minutes.
+Small counts are hidden (:mod:`wasl_triage.domain.disclosure`). A month is counted once, ``SETTLES``
+after its end, and is the same for ever: months do not overlap, and no answer of today can be
+subtracted from one of tomorrow. What has an index is counted in the database; what is inside cases
+is read from at most ``MOST`` of the month's.
 """
 
 import asyncio
@@ -14,6 +16,7 @@ from datetime import date, datetime, time, timedelta
 from typing import Any, get_args
 from zoneinfo import ZoneInfo
 
+from pydantic import TypeAdapter
 from wasl_chassis.store import Collection
 from wasl_chassis.work import UnitOfWork
 from wasl_schemas.country_pack import CountryPack
@@ -26,21 +29,22 @@ from wasl_triage.care.helpline import CONTACTS, HELPLINE
 from wasl_triage.cases.appeals import APPEALS
 from wasl_triage.casework import Hub
 from wasl_triage.desk import need
-from wasl_triage.domain.agreement import Kappa, kappa
+from wasl_triage.domain.agreement import Kappa
 from wasl_triage.domain.appeal import AppealState
 from wasl_triage.domain.case import Case, DispatchRow
-from wasl_triage.domain.disclosure import SMALL, Cell, Table, cell, table
+from wasl_triage.domain.disclosure import Cell, Table, agreement, cell, table
 from wasl_triage.domain.helpline import Need, NonData
 from wasl_triage.domain.people import Permission, Person
-from wasl_triage.protection.subject_requests import SUBJECT_REQUESTS, Kind
-from wasl_triage.quality.kept import AGREEMENTS, GOLDEN_ANSWERS, REVIEWS
+from wasl_triage.protection.subject_requests import SUBJECT_REQUESTS
+from wasl_triage.quality.kept import AGREEMENTS, FIGURES, GOLDEN_ANSWERS, REVIEWS, MadeFigures
 from wasl_triage.repository import CASES
 
-#: Months that may be asked for, this one included.
+#: Months that may be asked for.
 MONTHS = 12
+#: After a month's end until it is counted: what came on its last day has been looked at.
+SETTLES = timedelta(days=3)
 #: Cases of a month that are opened for what cannot be counted, the newest first.
 MOST = 5_000
-KEPT = timedelta(minutes=5)
 _AT_ONCE = 100
 #: Where a count is of nothing the country pack names.
 NONE, OTHER = "none", "other"
@@ -66,36 +70,44 @@ class Month:
     appeals: Table
     #: By safeguard: waiting, agreed, disagreed.
     reviews: Mapping[str, Table]
-    #: None: of fewer than SMALL pairs.
+    #: None: of too few pairs that agree, or that differ. By category: where none is too few.
     agreement: Kappa | None
+    agreement_by: Mapping[str, Kappa]
     golden: Kappa | None
+    golden_by: Mapping[str, Kappa]
+    #: Answers of people who had seen the first one; who had not is in ``agreement``.
     second_looks: Table
     helpline: Table
     #: A case may have several needs.
     needs: Mapping[str, Cell]
     contacts: Table
     subject_requests: Table
+    #: The same by their clock: in_time, late, waiting.
+    subject_answers: Table
     sampled: int | None
+
+
+_MONTH = TypeAdapter(Month)
 
 
 class Figures:
     def __init__(self, hub: Hub, pack: CountryPack) -> None:
         self._hub, self._pack = hub, pack
         self._zone = ZoneInfo(pack.info.timezone)
-        self._made: dict[str, Month] = {}
         self._making = asyncio.Lock()
 
     def months(self) -> list[str]:
-        """The months that may be asked for, the present one first: 2026-01."""
-        day = self._hub.clock.now().astimezone(self._zone).date().replace(day=1)
+        """The months that may be asked for, the newest first: 2026-01. They are over."""
+        settled = self._hub.clock.now() - SETTLES
+        day = settled.astimezone(self._zone).date().replace(day=1)
         out = []
         for _ in range(MONTHS):
-            out.append(f"{day:%Y-%m}")
             day = (day - timedelta(days=1)).replace(day=1)
+            out.append(f"{day:%Y-%m}")
         return out
 
     async def read(self, person: Person, month: str) -> Month:
-        """The figures of a month; of the present one where there are none of it. Audited."""
+        """The figures of a month; of the newest where there are none of it. Audited."""
         need(person, Permission.FIGURES)
         known = self.months()
         month = month if month in known else known[0]
@@ -104,13 +116,30 @@ class Figures:
             await looked(uow, person.name, "figures", "figures", month)
 
         await self._hub.transact(work)
+        return await self.of(month)
+
+    async def of(self, month: str) -> Month:
+        """One of :meth:`months`, for whoever runs the hub."""
         async with self._making:
-            held, now = self._made.get(month), self._hub.clock.now()
-            if held is None or now - held.made_at >= KEPT:
-                # Months that are over the limit go with it.
-                self._made = {m: f for m, f in self._made.items() if m in known}
-                held = self._made[month] = await self._make(month)
-        return held
+            kept = await self._kept(month)
+            if kept is None:
+                await self._keep(await self._make(month))
+                kept = await self._kept(month)
+        if kept is None:
+            raise LookupError(f"the figures of {month} were not kept")
+        return kept
+
+    async def _kept(self, month: str) -> Month | None:
+        doc = (await self._hub.store.read(FIGURES, [month])).get(month)
+        return _MONTH.validate_python(FIGURES.decode(doc).tables) if doc is not None else None
+
+    async def _keep(self, made: Month) -> None:
+        async def work(uow: UnitOfWork) -> None:
+            if await uow.get(FIGURES, made.month) is None:  # else another replica was faster
+                tables = _MONTH.dump_python(made, mode="json")
+                uow.put(FIGURES, MadeFigures(month=made.month, tables=tables))
+
+        await self._hub.transact(work)
 
     # -- making ------------------------------------------------------------------------------------
 
@@ -132,6 +161,8 @@ class Figures:
             await asyncio.sleep(0)  # others have their turn
         shown = [s for s, c in severities.rows.items() if c.count is not None]
         pairs, looks = await self._second_looks(span)
+        agreed, golden = agreement(pairs), agreement(await self._golden(span))
+        asked, answers = await self._subject_requests(span)
         return Month(
             month=month,
             made_at=self._hub.clock.now(),
@@ -147,8 +178,10 @@ class Figures:
             reversals=table(cases.reversals),
             appeals=table(await self._by(APPEALS, {"at": span}, "state", list(AppealState))),
             reviews=await self._reviews(month),
-            agreement=_kappa(pairs),
-            golden=_kappa(await self._golden(span)),
+            agreement=agreed.overall,
+            agreement_by=agreed.categories,
+            golden=golden.overall,
+            golden_by=golden.categories,
             second_looks=table(looks),
             helpline=table(await self._by(HELPLINE, opened, "state", ("open", "closed"))),
             needs={
@@ -157,9 +190,8 @@ class Figures:
                 if n and need_ != OTHER
             },
             contacts=table(await self._contacts(month)),
-            subject_requests=table(
-                await self._by(SUBJECT_REQUESTS, {"received_at": span}, "kind", list(Kind))
-            ),
+            subject_requests=table(asked),
+            subject_answers=table(answers),
             sampled=len(docs) if len(docs) == MOST else None,
         )
 
@@ -201,16 +233,24 @@ class Figures:
     async def _second_looks(
         self, span: Mapping[str, Any]
     ) -> tuple[list[tuple[str, str]], dict[str, int]]:
-        """Pairs of categories that were judged apart; and all answers."""
+        """Pairs of categories that were judged apart; and the answers of everybody else."""
         docs = await self._hub.store.find(AGREEMENTS, {"at": span})
         rows = [AGREEMENTS.decode(d) for d in docs]
         pairs = [(r.category, r.other) for r in rows if r.blind and r.other is not None]
-        said = Counter(r.confirmed for r in rows)
+        said = Counter(r.confirmed for r in rows if not r.blind or r.other is None)
         return pairs, {"confirmed": said[True], "rejected": said[False]}
 
     async def _golden(self, span: Mapping[str, Any]) -> list[tuple[str, str]]:
         docs = await self._hub.store.find(GOLDEN_ANSWERS, {"at": span})
         return [(a.expected, a.category) for a in map(GOLDEN_ANSWERS.decode, docs)]
+
+    async def _subject_requests(
+        self, span: Mapping[str, Any]
+    ) -> tuple[dict[str, int], dict[str, int]]:
+        docs = await self._hub.store.find(SUBJECT_REQUESTS, {"received_at": span})
+        rows, now = [SUBJECT_REQUESTS.decode(d) for d in docs], self._hub.clock.now()
+        words = (_word(late=r.overdue(now), done=r.closed_at is not None) for r in rows)
+        return Counter(r.kind.value for r in rows), Counter(words)
 
     async def _contacts(self, month: str) -> dict[str, int]:
         """Days sort as their names do, and begin each row's id."""
@@ -260,7 +300,3 @@ def _outcome(row: DispatchRow) -> str:
             return row.state.value
         case _:
             return "waiting"
-
-
-def _kappa(pairs: list[tuple[str, str]]) -> Kappa | None:
-    return kappa(pairs) if len(pairs) >= SMALL else None

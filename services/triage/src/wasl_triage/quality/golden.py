@@ -3,7 +3,7 @@
 
 Analysts judge them from the reporters' words with identifiers blacked out, without the case's id,
 its date or what became of it; whoever had a part in the case is not shown it. What is viewed once
-is never golden. A person sees their own answers; everybody sees figures without names.
+is never golden. A person sees their own answers; what everybody may know is in ``figures.py``.
 """
 
 from dataclasses import dataclass, replace
@@ -188,15 +188,14 @@ class GoldenItems:
 
         return await self._hub.transact(work)
 
-    async def figures(self, person: Person, *, own: bool = False) -> GoldenFigures:
-        """Agreement of answers with what was expected; ``own``: of this person's answers."""
-        need(person, Permission.ASSESS if own else Permission.FIGURES)
-        where = {"by": person.name} if own else {}
-        docs = await self._hub.store.find(GOLDEN_ANSWERS, where)
+    async def own(self, person: Person) -> GoldenFigures:
+        """Agreement of this person's answers with what was expected. Audited."""
+        need(person, Permission.ASSESS)
+        docs = await self._hub.store.find(GOLDEN_ANSWERS, {"by": person.name})
         pairs = [(d["expected"], d["category"]) for d in docs]
 
         async def work(uow: UnitOfWork) -> None:
-            await looked(uow, person.name, "figures", "golden", "own" if own else "")
+            await looked(uow, person.name, "figures", "golden", "own")
 
         await self._hub.transact(work)
         return GoldenFigures(kappa(pairs), by_label(pairs))

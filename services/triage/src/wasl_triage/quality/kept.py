@@ -9,7 +9,7 @@ beforehand, and anybody with the key can check afterwards, that the draw was fai
 import hashlib
 import hmac
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from wasl_chassis.store import Collection, Index
 from wasl_chassis.vault import derive
@@ -162,5 +162,15 @@ GOLDEN_ANSWERS: Collection[GoldenAnswer] = Collection.of(
     "golden_answers", GoldenAnswer, "id", (Index((("at", 1),)), Index((("by", 1),)))
 )
 
+
+class MadeFigures(Model):
+    """A month that was counted, small counts hidden; it never changes."""
+
+    month: str
+    tables: dict[str, Any]
+
+
+FIGURES: Collection[MadeFigures] = Collection.of("figures", MadeFigures, "month")
+
 #: What bootstrap opens beside the rest.
-QUALITY = (AGREEMENTS, REVIEWS, GOLDEN, GOLDEN_ANSWERS)
+QUALITY = (AGREEMENTS, FIGURES, REVIEWS, GOLDEN, GOLDEN_ANSWERS)

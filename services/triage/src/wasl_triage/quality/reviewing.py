@@ -2,14 +2,12 @@
 """The independent reviewer: reads a random sample of decisions, and says whether they were right.
 
 They hold no claim and change no decision. A disagreement brings the case back to the desk; the
-counts, by month and safeguard, are for everybody. Whoever had a part in a decision reviews no such
-case, and what is viewed once is reviewed without its texts.
+counts, by month and safeguard, are in ``figures.py``. Whoever had a part in a decision reviews no
+such case, and what is viewed once is reviewed without its texts.
 """
 
-from collections import Counter
 from dataclasses import dataclass
 
-from pydantic import Field
 from wasl_chassis.work import UnitOfWork
 from wasl_schemas.base import Model
 from wasl_schemas.country_pack import CountryPack
@@ -39,17 +37,6 @@ class ReviewAnswer(Model):
 class Opened:
     review: Review
     sheet: Sheet
-
-
-class ReviewFigure(Model):
-    """One month and one safeguard. ``waiting`` + ``agreed`` + ``disagreed`` = ``sampled``."""
-
-    month: str
-    safeguard: str
-    sampled: int = Field(ge=0)
-    waiting: int = Field(ge=0)
-    agreed: int = Field(ge=0)
-    disagreed: int = Field(ge=0)
 
 
 class Reviews:
@@ -115,21 +102,6 @@ class Reviews:
             return review
 
         return await self._hub.transact(work)
-
-    async def figures(self, person: Person) -> list[ReviewFigure]:
-        """How many decisions were drawn and what came of them; it names no person and no case."""
-        need(person, Permission.FIGURES)
-        docs = await self._hub.store.find(REVIEWS, {})
-        counts = Counter((d["month"], d["safeguard"], d["state"]) for d in docs)
-        out = []
-        for month, safeguard in sorted({(m, s) for m, s, _ in counts}):
-            states = {s: counts[month, safeguard, s] for s in ("waiting", "agreed", "disagreed")}
-            out.append(
-                ReviewFigure(
-                    month=month, safeguard=safeguard, sampled=sum(states.values()), **states
-                )
-            )
-        return out
 
     async def _find(self, uow: UnitOfWork, person: Person, review_id: str) -> tuple[Review, Case]:
         review = await uow.get(REVIEWS, review_id)

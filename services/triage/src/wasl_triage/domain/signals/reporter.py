@@ -16,7 +16,7 @@ _Z = 1.96  # 95 %
 
 @dataclass(frozen=True, slots=True)
 class Circumstances:
-    """``partner``: the id of its API key; ``history``: that partner's (upheld, decided)."""
+    """``partner``: who sent it on; ``history``: that partner's (upheld, decided)."""
 
     channel: str
     partner: str | None = None

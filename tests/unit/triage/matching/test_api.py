@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import types
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -268,6 +269,31 @@ def test_the_command_says_what_is_wrong(command: Command, banks: Any) -> None:
     assert (status, base.name in said) == (65, True)
     status, _, said = command("serve")
     assert (status, "WASL_MATCHING_KEYS is not set" in said) == (78, True)
+
+
+def test_a_list_put_right_is_built_before_the_exchanges_are_asked_again(
+    command: Command, banks: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would end, be started again by whoever watches it, and ask them each time."""
+    now, waits = 0.0, list[float]()
+
+    def sleep(seconds: float) -> None:
+        nonlocal now
+        waits.append(seconds)
+        now += seconds
+        match len(waits):
+            case 1:
+                banks.put("a", PDQ)
+            case 2:
+                raise SystemExit(0)
+
+    clock = types.SimpleNamespace(monotonic=lambda: now, sleep=sleep)
+    monkeypatch.setattr(__main__, "time", clock)
+    banks.put("a", "pdq:x")
+    status, said, wrong = command("sync", "--every", "3600")
+    assert (status, waits) == (0, [60, 3540])
+    assert "a.txt:1: expected 64 hexadecimal digits for pdq" in wrong
+    assert said.startswith("whole: 1 came")
 
 
 def test_a_bank_whose_exchange_fails_holds_up_nobody(command: Command, banks: Any) -> None:

@@ -28,6 +28,9 @@ from wasl_triage.matching.matcher import Matcher
 from wasl_triage.matching.publishing import Published, folder, publish
 from wasl_triage.matching.settings import MatchingSettings, ServeSettings, SyncSettings
 
+#: Seconds until a list that was wrong is read again; the exchanges are asked no sooner for it.
+RETRY = 60.0
+
 
 def _say(text: str) -> None:
     sys.stdout.write(text + "\n")
@@ -63,15 +66,32 @@ def _build(arguments: argparse.Namespace) -> int:
 def _sync(arguments: argparse.Namespace) -> int:
     settings = read_or_exit(SyncSettings)
     _prepare(settings)
+    if not arguments.every:
+        failed = _ask(settings)
+        return _put_in_place(settings) or failed
     while True:
-        failed = _sync_once(settings)
-        if not arguments.every:
-            return failed
+        again = time.monotonic() + arguments.every
+        _kept(_ask, settings)
+        while not _kept(_put_in_place, settings):
+            if (left := again - time.monotonic()) <= 0:
+                break
+            time.sleep(min(RETRY, left))
+        time.sleep(max(0.0, again - time.monotonic()))
+
+
+def _kept(step: Callable[[SyncSettings], int], settings: SyncSettings) -> bool:
+    """False where a list is wrong and nothing older can stand in for it."""
+    try:
+        step(settings)
+    except (BankError, IndexFileError) as error:
+        sys.stderr.write(f"{error}\n")
+        return False
+    finally:
         sys.stdout.flush()
-        time.sleep(arguments.every)
+    return True
 
 
-def _sync_once(settings: SyncSettings) -> int:
+def _ask(settings: SyncSettings) -> int:
     directory, credentials, failed = settings.matching_directory, settings.credentials(), 0
     for bank in load(directory):
         if isinstance(bank.source, FileSource):
@@ -83,7 +103,11 @@ def _sync_once(settings: SyncSettings) -> int:
             failed = 1
         else:
             _say(f"{bank.id}: {done.updates} updates, {done.hashes} hashes")
-    return _published(publish(directory, datetime.now(UTC))) or failed
+    return failed
+
+
+def _put_in_place(settings: SyncSettings) -> int:
+    return _published(publish(settings.matching_directory, datetime.now(UTC)))
 
 
 def _lookup(arguments: argparse.Namespace) -> int:

@@ -11,8 +11,9 @@ import socket
 import sys
 import weakref
 from collections.abc import Collection, Iterator
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, Self, get_args
+from typing import Any, NamedTuple, Self, get_args
 
 import httpx
 from pydantic import AnyUrl, BaseModel, SecretBytes, SecretStr
@@ -233,7 +234,7 @@ def uses(connector: type[AnyConnector], forbidden: frozenset[str]) -> list[str]:
     return [
         f"{path.name}:{line} {name}"
         for path in sorted(sources(connector))
-        for line, name in _names(ast.parse(path.read_text(encoding="utf-8")))
+        for line, name in _source(path).names
         if any(name == word or name.startswith(f"{word}.") for word in forbidden)
     ]
 
@@ -254,11 +255,10 @@ def _collect(path: Path, module: str, package: str, found: set[Path]) -> None:
     if path in found:
         return
     found.add(path)
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        names: list[str] = []
+    for node in _source(path).imports:
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
+        else:
             base = "." * node.level + (node.module or "")
             base = importlib.util.resolve_name(base, package) if node.level else base
             names = [base, *(f"{base}.{alias.name}" for alias in node.names)]
@@ -267,6 +267,25 @@ def _collect(path: Path, module: str, package: str, found: set[Path]) -> None:
             other = sys.modules.get(name) if near else None
             if other is not None and getattr(other, "__file__", None):
                 _collect(Path(str(other.__file__)), name, other.__package__ or "", found)
+
+
+class _Source(NamedTuple):
+    imports: tuple[ast.Import | ast.ImportFrom, ...]
+    #: Line and name.
+    names: tuple[tuple[int, str], ...]
+
+
+def _source(path: Path) -> _Source:
+    stat = path.stat()
+    return _parsed(path, stat.st_mtime_ns, stat.st_size)
+
+
+@lru_cache(maxsize=256)
+def _parsed(path: Path, _changed: int, _size: int) -> _Source:
+    """Each rule asks for the same few modules, and parsing is most of what it costs."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    imports = (n for n in ast.walk(tree) if isinstance(n, ast.Import | ast.ImportFrom))
+    return _Source(tuple(imports), tuple(_names(tree)))
 
 
 def _names(tree: ast.AST) -> Iterator[tuple[int, str]]:

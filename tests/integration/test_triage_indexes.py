@@ -40,6 +40,7 @@ from wasl_triage.care.helpline import Helpline
 from wasl_triage.care.paging import Pager
 from wasl_triage.cases.bulk import BulkAction, BulkRequest, Selection
 from wasl_triage.cases.searching import FILTERS
+from wasl_triage.cases.turnout import Turnouts
 from wasl_triage.desk import Refused
 from wasl_triage.domain.case import Case
 from wasl_triage.domain.people import Person, Role
@@ -204,6 +205,7 @@ async def _ask(world: World, pack: CountryPack) -> None:
     await _cases(world, case_id, other)
     await _quality(world, pack, third)
     await desk.wellbeing.workload()
+    await Turnouts(hub).of("hub-fr")
     await Figures(hub, pack).read(OLE, "2026-01")
     await world.handlers.watch()
     await world.handlers.gauge()

@@ -5,6 +5,7 @@
 counts and sets retention. Nothing is ever deleted.
 """
 
+import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -16,6 +17,9 @@ from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 from wasl_schemas.topics import TopicSpec
 
 from wasl_chassis.failures import Permanent, Retryable
+
+#: Looks, ten a second, for a created topic: the controller answers before the brokers have heard.
+LOOKS = 150
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +75,7 @@ class TopicAdmin:
 
     async def diff(self, topics: Iterable[Wanted]) -> list[Drift]:
         topics = list(topics)
-        found = {
-            t["topic"]: t for t in await self._client.describe_topics() if not t.get("error_code")
-        }
+        found = await self._found()
         drifts: list[Drift] = []
         present: list[Wanted] = []
         for topic in topics:
@@ -93,6 +95,17 @@ class TopicAdmin:
                     drifts.append(Drift(topic.name, key, value, held_value))
         return drifts
 
+    async def _found(self) -> dict[str, Any]:
+        told = await self._client.describe_topics()
+        return {t["topic"]: t for t in told if not t.get("error_code")}
+
+    async def _seen(self, names: set[str]) -> None:
+        for _ in range(LOOKS):
+            if names <= (await self._found()).keys():
+                return
+            await asyncio.sleep(0.1)
+        raise Retryable("the topics are created and not seen yet", reason="kafka_away")
+
     async def _configs(self, names: list[str]) -> dict[str, dict[str, str]]:
         if not names:
             return {}
@@ -105,7 +118,10 @@ class TopicAdmin:
         return out
 
     async def apply(self, topics: Iterable[Wanted], *, replication: int = 1) -> list[str]:
-        """Create what is missing and mend what differs; returns what was done, one line each."""
+        """Create what is missing and mend what differs; returns what was done, one line each.
+
+        A topic that was created is there for everybody when this returns.
+        """
         topics = list(topics)
         drifts = await self.diff(topics)
         by_name = {t.name: t for t in topics}
@@ -128,6 +144,7 @@ class TopicAdmin:
                         f"({for_code(row[1]).__name__})",
                         reason="kafka_refused",
                     )
+            await self._seen({t.name for t in missing})
             done += [f"created {t.name}" for t in missing]
         for drift in drifts:
             topic = by_name[drift.topic]

@@ -11,6 +11,8 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
+from aiokafka.conn import AIOKafkaConnection, CloseReason
+from aiokafka.errors import KafkaConnectionError
 from faststream import AckPolicy
 from faststream.kafka import KafkaBroker
 
@@ -21,6 +23,24 @@ from wasl_chassis.settings import Settings
 #: Seconds an empty fetch takes at least.
 EMPTY_FETCH = 0.03
 OnBatch = Callable[[Sequence[Record]], Awaitable[None]]
+
+
+_send = AIOKafkaConnection.send
+
+
+def _send_or_say(self: AIOKafkaConnection, request: Any, expect_response: bool = True) -> Any:
+    """The loop of uvloop refuses to write to a closed transport with RuntimeError, and aiokafka
+    looks for OSError. It would end the task that renews the metadata, and whoever waits for that, a
+    member that joins its group again, would wait for ever.
+    """
+    try:
+        return _send(self, request, expect_response)
+    except RuntimeError as error:
+        self.close(reason=CloseReason.CONNECTION_BROKEN)
+        raise KafkaConnectionError(f"{self.host}:{self.port}: {error}") from error
+
+
+AIOKafkaConnection.send = _send_or_say
 
 
 class _Stub:

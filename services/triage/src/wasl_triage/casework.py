@@ -64,21 +64,16 @@ async def opened(uow: UnitOfWork, sealed: str | None, field: str) -> str | None:
 
 def count_in(pack: CountryPack, case: Case, report: Report) -> None:
     """The case counts one more report. A category the country pack does not know is none."""
-    case.join(
-        report.id,
-        report.category if report.category in pack.categories else None,
-        report.facts,
-        consent_partner=report.consent_partner,
-        consent_authority=report.consent_authority,
-        via=report.via,
-        banks=report.banks,
-        flood=report.flood,
-    )
+    _count(case.join, pack, report)
 
 
 def count_out(pack: CountryPack, case: Case, report: Report) -> None:
     """The exact opposite of :func:`count_in`."""
-    case.leave(
+    _count(case.leave, pack, report)
+
+
+def _count(step: Callable[..., None], pack: CountryPack, report: Report) -> None:
+    step(
         report.id,
         report.category if report.category in pack.categories else None,
         report.facts,
